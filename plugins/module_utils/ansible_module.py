@@ -1,0 +1,69 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Between Ansible and the engine: argument specs in, exit_json or fail_json out. The only file here that knows Ansible."""
+
+from __future__ import annotations
+
+import copy
+import traceback
+from typing import Any, Callable
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
+
+from . import preflight
+from .desired.names import where
+from .engine import Request, converge
+from .errors import NetnsError
+
+STATE = dict(type="str", default="present", choices=["present", "absent"])
+
+#: Where a distribution's python3-pyroute2 lives, when Ansible runs by another interpreter.
+_SYSTEM_PYTHONS = ["/usr/libexec/platform-python", "/usr/bin/python3", "/usr/local/bin/python3"]
+
+
+def resource_module(options: dict[str, Any], identity: tuple[str, ...] = ("name", "netns")) -> AnsibleModule:
+    """The AnsibleModule of one resource: its options plus ``state``; for ``absent`` the identity is enough."""
+    spec = copy.deepcopy(options)
+    required = [name for name, option in spec.items() if option.get("required") and name not in identity]
+    for name in required:
+        spec[name]["required"] = False
+    module = AnsibleModule(dict(spec, state=STATE), supports_check_mode=True,
+                           required_if=[("state", "present", required)] if required else [])
+    find_pyroute2()
+    return module
+
+
+def find_pyroute2() -> None:
+    """Start again under the system's own interpreter if that is the one that has pyroute2."""
+    if not preflight.has_pyroute2() and not has_respawned():
+        interpreter = probe_interpreters_for_module(_SYSTEM_PYTHONS, "pyroute2")
+        if interpreter:
+            respawn_module(interpreter)
+
+
+def run(module: AnsibleModule, build: Callable[[dict[str, Any]], Request]) -> None:
+    """Converge and report. *build* turns the module's parameters into a Request."""
+    report(module, lambda: converge(build(dict(module.params)), module.check_mode).as_dict())
+
+
+def report(module: AnsibleModule, work: Callable[[], dict[str, Any]]) -> None:
+    """Exit with the result of *work*, or fail with the sentence of a NetnsError."""
+    try:
+        result = work()
+    except NetnsError as error:
+        module.fail_json(msg=str(error), error=error.kind)
+    except Exception as error:  # pylint: disable=broad-exception-caught
+        module.fail_json(msg=f"unexpected {type(error).__name__}: {error}", error="unexpected", exception=traceback.format_exc())
+    for warning in result.pop("warnings", []):
+        module.warn(warning)
+    module.exit_json(**result)
+
+
+def single_resource(list_name: str, kind: str, params: dict[str, Any], identity: tuple[str, ...], accumulates: bool) -> Request:
+    """A Request for one resource by its own module. *identity* is that of the resource."""
+    absent = params.pop("state") == "absent"
+    return Request(
+        owner=f"module {kind} {identity[-1]}" + (f" {where(identity[1])}" if len(identity) > 2 else ""),
+        options={list_name: [params]}, single=True, identity=identity, absent=absent, accumulates=accumulates)

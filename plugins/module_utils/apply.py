@@ -1,0 +1,84 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Carry out a plan, and undo what was done if a step fails."""
+
+from __future__ import annotations
+
+from typing import Callable, Optional
+
+from .errors import NetnsError, StepFailed, SystemRefused
+from .objects.kernel_object import KernelObject, Value
+from .objects.veth_pair import VethPair
+from .plan import WITH_LINK, WITH_NAMESPACE, Change
+from .system import System
+
+#: Some changes have side effects that only another look shows: removing a primary address takes secondary ones
+#: with it, and their routes. A second round mends that; what is still wrong then will not come right.
+_ROUNDS = 3
+
+
+class Journal:
+    """What was done so far, in order. ``originals`` are exact values found while doing it."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._done: list[Change] = []
+        self.originals: dict[KernelObject, Value] = {}
+
+    def carry_out(self, changes: list[Change]) -> None:
+        """Do all of *changes*; raises StepFailed, after undoing everything in this journal, if one fails."""
+        steps = [change for change in changes if not change.implied]
+        along = [change for change in changes if change.implied == WITH_LINK]
+        for number, change in enumerate(steps, 1):
+            try:
+                exact = change.item.apply(self._system, change.before, change.after)
+            except (SystemRefused, OSError) as error:
+                raise self._failed(f"step {number} of {len(steps)} ({change.action} {change.item}) failed: {error}") from error
+            except BaseException:
+                self.undo()
+                raise
+            if exact is not None and change.before is None:
+                self.originals[change.item] = exact
+            self._done.append(change)
+            if isinstance(change.item, VethPair) and change.after is None:
+                gone = set(change.item.links)
+                self._done += [other for other in along if gone & set(other.item.links)]
+
+    def _failed(self, reason: str) -> StepFailed:
+        trouble = self.undo()
+        if trouble:
+            return StepFailed(f"{reason}. Undoing the steps before it failed in part: {'; '.join(trouble)}")
+        return StepFailed(f"{reason}. Everything was undone; the host is as before")
+
+    def undo(self) -> list[str]:
+        """Undo everything, last step first; returns what could not be undone."""
+        trouble = []
+        while self._done:
+            # what went along with a link comes back after the link
+            change = self._done.pop(next((number for number in range(len(self._done) - 1, -1, -1)
+                                          if self._done[number].implied != WITH_LINK), len(self._done) - 1))
+            before = self.originals.get(change.item, change.before) if change.before is None else change.before
+            try:
+                change.item.apply(self._system, change.after, before)
+            except (NetnsError, OSError) as error:
+                trouble.append(f"{change.item}: {error}")
+        return trouble
+
+    def settle(self, plan_again: Callable[[], list[Change]], expected: list[Change]) -> None:
+        """Look again: the same question must now have an empty answer. What is still missing gets another try."""
+        by_itself = {change.item for change in expected if change.implied == WITH_NAMESPACE}
+        left: list[Change] = []
+        for _round in range(_ROUNDS):
+            left = [change for change in plan_again() if change.item not in by_itself]
+            if not left:
+                return
+            self.carry_out(left)
+        left = [change for change in plan_again() if change.item not in by_itself]
+        if left:
+            raise self._failed("verification failed: after applying, still not as wanted: "
+                               + "; ".join(f"{change.item} is {_short(change.before)}" for change in left[:5]))
+
+
+def _short(value: Optional[Value]) -> str:
+    return "absent" if value is None else repr(value)[:80]

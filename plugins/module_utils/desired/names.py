@@ -1,0 +1,78 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Names of interfaces and namespaces: what the kernel, the file system and nft take as a name."""
+
+from __future__ import annotations
+
+import string
+
+from ..errors import InvalidOption
+
+#: The host's own namespace, wherever a namespace's name is expected.
+HOST = ""
+
+IFNAMSIZ = 16
+#: The kernel forbids "/", ":" and white space and reads "%" as a template; in nft "*" is a wildcard, and
+#: quotes or backslashes cannot be escaped in a name.
+_LINK_CHARACTERS = frozenset(string.ascii_letters + string.digits + string.punctuation) - frozenset("/:%*\"'\\")
+#: conf/all and conf/default are not interfaces, and a link of that name could not be configured.
+_LINK_RESERVED = (".", "..", "all", "default", "lo")
+
+
+def link_name(option: str, value: str) -> str:
+    """Return *value* if it can name a network interface that we make or match; raise InvalidOption otherwise."""
+    size = len(value.encode("utf-8", "surrogateescape"))
+    if not value:
+        raise InvalidOption(option, value, "is empty", "give the interface a name of 1 to 15 bytes")
+    if size >= IFNAMSIZ:
+        raise InvalidOption(
+            option, value, f"is not a valid interface name: {size} bytes, the kernel takes at most 15",
+            f"shorten it, for example to {value.encode()[:15].decode('utf-8', 'ignore')!r}",
+        )
+    bad = sorted(set(value) - _LINK_CHARACTERS)
+    if bad:
+        raise InvalidOption(
+            option, value, f"is not a valid interface name: it contains {', '.join(map(repr, bad))}",
+            "use letters, digits and any of . _ - @ + #",
+        )
+    if value in _LINK_RESERVED:
+        raise InvalidOption(option, value, "is a reserved name and cannot be used for an interface", "choose another name")
+    return value
+
+
+def netns_name(option: str, value: str) -> str:
+    """Return *value* if it can name a namespace, that is a file directly under /run/netns; else raise InvalidOption."""
+    remedy = "use a plain file name such as 'app'"
+    if not value:
+        raise InvalidOption(option, value, "is not a valid namespace name: it is empty", remedy)
+    if value in (".", "..") or "/" in value:
+        raise InvalidOption(option, value, "is not a valid namespace name: it must be a file name without '/'", remedy)
+    if len(value.encode("utf-8", "surrogateescape")) > 255:
+        raise InvalidOption(option, value, "is not a valid namespace name: it is longer than 255 bytes", "shorten it")
+    if any(ord(char) < 32 or ord(char) == 127 for char in value):
+        raise InvalidOption(option, value, "is not a valid namespace name: it contains control characters", remedy)
+    if value.startswith(("-", "linuxnet-netns.")):
+        raise InvalidOption(option, value, f"is not a valid namespace name: it starts with {value[0]!r}"
+                            if value[0] == "-" else "is not a valid namespace name: the prefix is ours", remedy)
+    return value
+
+
+def optional_netns(option: str, value: str | None) -> str:
+    """Like netns_name(), where an option that was left out means the host's namespace."""
+    return HOST if value is None else netns_name(option, value)
+
+
+def identity(option: str, value: str) -> str:
+    """Return the *name* of a NAT or a forward: free text, but fit for a comment in the ruleset (at most 64 bytes)."""
+    if not value or len(value.encode("utf-8", "surrogateescape")) > 64:
+        raise InvalidOption(option, value, "must have 1 to 64 bytes", "shorten the name")
+    if any(ord(char) < 32 or ord(char) > 126 or char in "\"\\" for char in value):
+        raise InvalidOption(option, value, "contains a quote, a backslash, a control or a non-ASCII character",
+                            "use printable ASCII")
+    return value
+
+
+def where(netns: str) -> str:
+    """How messages name a namespace: ``on the host`` or ``in app``."""
+    return f"in {netns}" if netns else "on the host"

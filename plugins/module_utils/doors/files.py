@@ -1,0 +1,126 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The file door: ordinary files, directories and sysctls (which are files under /proc/sys)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import tempfile
+from typing import Optional
+
+from ..errors import SystemRefused
+from .in_namespace import in_namespace
+
+#: Root of the files we write, changed only by tests that have no root.
+MODE = 0o644
+_MOST_BYTES = 64 << 20
+
+
+class Files:
+    """Reads return None for what is not there; writes are atomic and never follow a symbolic link."""
+
+    def read(self, path: str) -> Optional[str]:
+        """The text of a regular file, or None."""
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return None  # a symbolic link is not our file; it will be replaced
+            raise _refused(f"reading {path}", error) from None
+        with os.fdopen(handle, "r", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise SystemRefused(f"{path} is not a regular file")
+            return stream.read(_MOST_BYTES)
+
+    def write(self, path: str, text: str, mode: int = MODE) -> None:
+        """Replace or make *path*: written beside it, synced, renamed."""
+        folder = os.path.dirname(path)
+        try:
+            handle, temporary = tempfile.mkstemp(prefix=".linuxnet-netns.", dir=folder)
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+                    stream.write(text)
+                    stream.flush()
+                    os.fchmod(stream.fileno(), mode)
+                    os.fsync(stream.fileno())
+                os.rename(temporary, path)
+            except BaseException:
+                os.unlink(temporary)
+                raise
+        except OSError as error:
+            raise _refused(f"writing {path}", error) from None
+
+    def remove(self, path: str) -> None:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise _refused(f"removing {path}", error) from None
+
+    def is_directory(self, path: str) -> bool:
+        """True for a real directory; a symbolic link to one is not ours to follow."""
+        try:
+            return stat.S_ISDIR(os.lstat(path).st_mode)
+        except OSError:
+            return False
+
+    def exists(self, path: str) -> bool:
+        return os.path.lexists(path)
+
+    def make_directory(self, path: str, mode: int = 0o755) -> None:
+        try:
+            os.mkdir(path, mode)
+        except FileExistsError:
+            if not self.is_directory(path):
+                raise SystemRefused(f"{path} is in the way: it is not a directory") from None
+        except OSError as error:
+            raise _refused(f"making directory {path}", error) from None
+
+    def remove_directory(self, path: str) -> None:
+        """Remove a directory if it is empty; what somebody else put into it stays, and so does the directory."""
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY):
+                raise _refused(f"removing directory {path}", error) from None
+
+    # -- sysctls: inside a namespace, /proc/sys/net shows that namespace to the thread that asks --
+
+    def sysctl(self, path: str) -> Optional[str]:
+        """The value under /proc/sys as seen by the calling thread, white space folded; None if there is no such key."""
+        try:
+            with open(f"/proc/sys/{path}", encoding="ascii", errors="replace") as stream:
+                return " ".join(stream.read().split())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EINVAL, errno.EIO):
+                return None  # write-only or not readable here
+            raise _refused(f"reading sysctl {path}", error) from None
+
+    def set_sysctl(self, netns: str, path: str, value: str) -> Optional[str]:
+        """Write a sysctl inside *netns*; returns what it was."""
+
+        def work() -> Optional[str]:
+            before = self.sysctl(path)
+            try:
+                with open(f"/proc/sys/{path}", "w", encoding="ascii") as stream:
+                    stream.write(value)
+            except (OSError, UnicodeEncodeError) as error:
+                raise _refused(f"setting {path} to {value!r}", error) from None
+            return before
+
+        return in_namespace(netns, work)
+
+
+def _refused(what: str, error: Exception) -> SystemRefused:
+    number = getattr(error, "errno", 0) or 0
+    return SystemRefused(f"{what}: {os.strerror(number) if number else error}", number)

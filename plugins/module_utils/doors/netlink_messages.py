@@ -1,0 +1,201 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""What rtnetlink's dumps look like: pure functions from bytes to small tuples, and the constants of linux/rtnetlink.h."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import struct
+from typing import Iterator, NamedTuple, Optional, Union
+
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x01, 0x04, 0x10, 0x300
+NLM_F_EXCL, NLM_F_CREATE = 0x200, 0x400
+_NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x100, 0x200
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNSID, RTM_GETNSID = 88, 90
+
+IFF_UP = 1
+IFA_F_NODAD, IFA_F_TEMPORARY, IFA_F_DADFAILED, IFA_F_PERMANENT = 0x02, 0x01, 0x08, 0x80
+RTNH_F_ONLINK = 4
+RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW = 1, 6, 7, 8, 9
+RT_SCOPE_LINK, RT_SCOPE_NOWHERE = 253, 255
+RT_TABLE_LOCAL = 255
+RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA = 1, 2, 9
+
+#: RTEXT_FILTER_SKIP_STATS: counters are most of a link's message, and nobody here reads them.
+LINK_DUMP = struct.pack("=BxHiII", 0, 0, 0, 0, 0) + struct.pack("=HHI", 8, 29, 8)
+ADDRESS_DUMP = struct.pack("=BBBBi", 0, 0, 0, 0, 0)
+
+IpAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+IpInterface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
+IpNetwork = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+
+
+class Message(NamedTuple):
+    """One netlink message, body not yet taken apart."""
+
+    kind: int
+    flags: int
+    sequence: int
+    body: bytes
+
+
+class Link(NamedTuple):
+    """A network interface. ``peer`` and ``peer_netnsid`` are a veth's other end; the latter is None in its own namespace."""
+
+    index: int
+    name: str
+    type: str
+    up: bool
+    mtu: int
+    mac: str
+    master: int
+    alias: str
+    peer: int
+    peer_netnsid: Optional[int]
+    running: bool
+
+
+class Address(NamedTuple):
+    """An address on an interface. ``flags`` are IFA_F_*, ``scope`` 253 is the link's."""
+
+    index: int
+    address: IpInterface
+    flags: int
+    scope: int
+
+
+class Route(NamedTuple):
+    """A route with one next hop; ``type`` is RTN_*, ``index`` 0 means no interface."""
+
+    network: IpNetwork
+    table: int
+    metric: int
+    type: int
+    via: Optional[IpAddress]
+    index: int
+    source: Optional[IpAddress]
+    onlink: bool
+    protocol: int
+
+
+def messages(data: bytes) -> Iterator[Message]:
+    """Split what one recv() returned."""
+    offset = 0
+    while offset + 16 <= len(data):
+        length, kind, flags, sequence, _port = struct.unpack_from("=IHHII", data, offset)
+        if length < 16:
+            return
+        yield Message(kind, flags, sequence, data[offset + 16:offset + length])
+        offset += (length + 3) & ~3
+
+
+def attributes(body: bytes, offset: int) -> dict[int, bytes]:
+    """Type → payload; where a type repeats, the last one counts."""
+    found = {}
+    end = len(body)
+    while offset + 4 <= end:
+        length, kind = struct.unpack_from("=HH", body, offset)
+        if length < 4:
+            break
+        found[kind & 0x3FFF] = body[offset + 4:offset + length]
+        offset += (length + 3) & ~3
+    return found
+
+
+def error(message: Message) -> tuple[int, str]:
+    """(errno, the kernel's own words) of an NLMSG_ERROR; errno 0 is an acknowledgement."""
+    number, = struct.unpack_from("=i", message.body)
+    text = ""
+    if message.flags & _NLM_F_ACK_TLVS:
+        length, = struct.unpack_from("=I", message.body, 4)
+        offset = 20 if message.flags & _NLM_F_CAPPED else 4 + ((length + 3) & ~3)
+        text = _text(attributes(message.body, offset).get(1))
+    return -number, text
+
+
+def link(message: Message) -> Link:
+    index, flags = struct.unpack_from("=4xiI", message.body)
+    found = attributes(message.body, 16)
+    info = attributes(found[18], 0) if 18 in found else {}
+    return Link(
+        index=index, name=_text(found.get(3)), type=_text(info.get(1)), up=bool(flags & IFF_UP), mtu=_number(found.get(4)),
+        mac=found.get(1, b"").hex(":"), master=_number(found.get(10)), alias=_text(found.get(20)), peer=_number(found.get(5)),
+        peer_netnsid=_number(found[37]) if 37 in found else None, running=bool(flags & 0x40),
+    )
+
+
+def address(message: Message) -> Address:
+    family, prefix, flags, scope, index = struct.unpack_from("=BBBBI", message.body)
+    found = attributes(message.body, 8)
+    raw = found.get(2) or found.get(1) or b""
+    return Address(index, _interface(family, raw, prefix), _number(found[8]) if 8 in found else flags, scope)
+
+
+def route_dump(family: int) -> bytes:
+    return struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def routes(message: Message) -> Iterator[Route]:
+    """The route, once for each of its next hops; nothing for the kernel's own and other families' routes."""
+    family, length, _src, _tos, table, protocol, _scope, kind, flags = struct.unpack_from("=BBBBBBBBI", message.body)
+    if protocol in (RTPROT_KERNEL, RTPROT_REDIRECT) or table == RT_TABLE_LOCAL or flags & 0x200:
+        return
+    if kind not in (RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW):
+        return
+    found = attributes(message.body, 12)
+    network = ipaddress.ip_network((found.get(1) or bytes(4 if family == socket.AF_INET else 16), length))
+    common = dict(network=network, table=_number(found.get(15)) or table, metric=_number(found.get(6)), type=kind,
+                  source=_address(found.get(7)), protocol=protocol)
+    if 9 in found:
+        for hop_flags, index, hop in _next_hops(found[9]):
+            yield Route(via=_address(hop.get(5)), index=index, onlink=bool(hop_flags & RTNH_F_ONLINK), **common)
+        return
+    # a blackhole of IPv6 is shown on lo, and has no interface as far as anybody cares
+    index = _number(found.get(4)) if kind == RTN_UNICAST else 0
+    yield Route(via=_address(found.get(5)), index=index, onlink=bool(flags & RTNH_F_ONLINK), **common)
+
+
+def _next_hops(data: bytes) -> Iterator[tuple[int, int, dict[int, bytes]]]:
+    offset = 0
+    while offset + 8 <= len(data):
+        length, flags, _weight, index = struct.unpack_from("=HBBi", data, offset)
+        if length < 8:
+            return
+        yield flags, index, attributes(data[offset:offset + length], 8)
+        offset += (length + 3) & ~3
+
+
+def netnsid_query(handle: int) -> bytes:
+    return struct.pack("=Bxxx", 0) + struct.pack("=HHI", 8, 3, handle)
+
+
+def netnsid(message: Message) -> Optional[int]:
+    found = attributes(message.body, 4).get(1)
+    number = struct.unpack("=i", found)[0] if found else -1
+    return None if number < 0 else number
+
+
+def _number(raw: Optional[bytes]) -> int:
+    return int.from_bytes(raw[:4], "little" if _LITTLE else "big") if raw else 0
+
+
+_LITTLE = struct.pack("=H", 1) == b"\1\0"
+
+
+def _text(raw: Optional[bytes]) -> str:
+    return raw.rstrip(b"\0").decode("utf-8", "surrogateescape") if raw else ""
+
+
+def _address(raw: Optional[bytes]) -> Optional[IpAddress]:
+    return ipaddress.ip_address(raw) if raw else None
+
+
+def _interface(family: int, raw: bytes, prefix: int) -> IpInterface:
+    return ipaddress.ip_interface((raw or bytes(4 if family == socket.AF_INET else 16), prefix))

@@ -1,0 +1,96 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The nft door: our one table in each namespace, read and replaced through the ``nft`` command.
+
+The command, not the library: nft 1.0.6 can crash on some input, and a crash must not take the module with it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import Optional
+
+from ..errors import MissingDependency, SystemRefused
+from .in_namespace import enter_new, in_namespace, in_thread
+
+FAMILY = "inet"
+TABLE = "linuxnet_netns"
+
+_SYSTEM_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
+
+
+class Nft:
+    """Texts in and out are nft's own language; a missing table is None."""
+
+    def __init__(self) -> None:
+        self._program: Optional[str] = None
+
+    def require(self) -> str:
+        """The path of nft, or MissingDependency with the package's name."""
+        if self._program is None:
+            self._program = shutil.which("nft") or shutil.which("nft", path=_SYSTEM_PATH)
+        if self._program is None:
+            raise MissingDependency("the command nft was not found on this host; install the package nftables")
+        return self._program
+
+    def table(self, netns: str) -> Optional[str]:
+        """Our table as nft prints it, without counters and handles; None if there is none."""
+        return in_namespace(netns, self._list)
+
+    def raw_table(self, netns: str) -> Optional[str]:
+        """Our table as JSON with counters, for netns_info."""
+        return in_namespace(netns, lambda: self._list("--json"))
+
+    def replace(self, netns: str, body: Optional[str]) -> None:
+        """Put *body* in place of whatever our table holds, or remove the table, in a single transaction.
+
+        Deleting and adding in two transactions would drop the kernel's NAT hooks in between, and established
+        connections would leak out untranslated and be reset.
+        """
+        in_namespace(netns, lambda: self._run(["--file", "-"], replacement(body)))
+
+    def canonical(self, body: str) -> str:
+        """*body* as this very nft prints it after the kernel took it: loaded into a scratch namespace and listed.
+
+        nft rewrites what it is given (order, merged ranges, cleared host bits), differently from release to
+        release; two listings by the same nft can be compared as text.
+        """
+
+        def work() -> str:
+            enter_new()
+            self._run(["--file", "-"], replacement(body))
+            return self._list() or ""
+
+        return in_thread(work)
+
+    def _list(self, form: str = "--stateless") -> Optional[str]:
+        try:
+            return self._run([form, "list", "table", FAMILY, TABLE])
+        except SystemRefused as error:
+            if "No such file or directory" in str(error):
+                return None
+            raise
+
+    def _run(self, arguments: list[str], script: Optional[str] = None) -> str:
+        done = subprocess.run(
+            [self.require(), *arguments], input=script, check=False, text=True, encoding="utf-8", errors="surrogateescape",
+            stdin=subprocess.DEVNULL if script is None else None, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+        if done.returncode != 0:
+            reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+            raise SystemRefused(f"nft: {reason[:600]}")
+        return done.stdout
+
+
+def replacement(body: Optional[str]) -> str:
+    """A script that replaces our table by ``table inet linuxnet_netns {body}`` or removes it.
+
+    ``destroy`` is unknown to nft 1.0.6; declaring the empty table first makes ``delete`` safe.
+    """
+    name = f"table {FAMILY} {TABLE}"
+    script = f"{name} {{\n}}\ndelete {name}\n"
+    return script if body is None else f"{script}{name} {{\n{body}}}\n"

@@ -1,0 +1,371 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The one way through: arguments → desired state → plan → apply → result. Every module comes through converge()."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from . import preflight
+from .apply import Journal
+from .compile import forwarding
+from .compile.firewall import compile_ruleset
+from .compile.netns import compile_netns
+from .compile.veth import compile_veth
+from .compile.wanted import Wanted
+from .desired.names import HOST, where
+from .desired.state import State
+from .errors import Clash
+from .ledger import Ledger, Owner, save_text
+from .lock import Lock
+from .objects.kernel_object import KernelObject, Value
+from .objects.namespace import LEFTOVER, STACKED, Namespace
+from .objects.nft_table import NftTable
+from .objects.sysctl import Sysctl
+from .objects.veth_pair import NOWHERE, VethPair
+from .plan import WITH_NAMESPACE, Change, make_plan
+from .snapshot import Snapshot
+from .system import System
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one call of a module asks for.
+
+    ``owner`` is the display name under which it is remembered; ``options`` are those of netns_topology.
+    ``single``: one resource by its own module; ``identity`` is that resource's, ``absent`` asks for its removal.
+    ``accumulates``: options left out mean "as it is", so nothing is released by leaving it out.
+    """
+
+    owner: str
+    options: dict[str, Any]
+    single: bool = False
+    identity: tuple[str, ...] = ()
+    absent: bool = False
+    accumulates: bool = False
+
+
+@dataclass
+class Result:
+    """What became of it. ``changes`` is the plan, whether it was carried out or only predicted."""
+
+    changes: list[Change] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        before = [line for change in self.changes for line in change.item.lines(change.before)]
+        after = [line for change in self.changes for line in change.item.lines(change.after)]
+        return {
+            "changed": bool(self.changes),
+            "changes": [change.as_dict() for change in self.changes],
+            "diff": {"before": _text(before), "after": _text(after)},
+            "warnings": self.warnings,
+        }
+
+
+def _text(lines: list[str]) -> str:
+    return "".join(line + "\n" for line in lines)
+
+
+def converge(request: Request, check_mode: bool, system: Optional[System] = None) -> Result:
+    """Bring the host to what *request* says, or with *check_mode* only say what that would take.
+
+    Raises a NetnsError: InvalidOption, MissingDependency or Clash before anything is touched, StepFailed after
+    everything was undone.
+    """
+    state = State() if request.absent else State.from_options(request.options, request.single)
+    warnings = preflight.check_privileges()
+    system = system or System()
+    try:
+        with Lock(check_mode):
+            run = _Run(system, request, state)
+            result = Result(run.plan(Snapshot(system)), warnings + run.warnings)
+            run.check_feasible(result.changes, really=not check_mode)
+            if not check_mode:
+                run.carry_out(result.changes)
+            return result
+    finally:
+        system.close()
+
+
+class _Run:
+    """One pass. plan() may be asked again, with a new snapshot, to verify what carry_out() did."""
+
+    def __init__(self, system: System, request: Request, state: State) -> None:
+        self.system = system
+        self.request = request
+        self.warnings: list[str] = []
+        self.ledger = Ledger.load(system)
+        self.saved = self.ledger.text()
+        self.name = request.owner
+        self.foreign_owner = ""
+        self.state = state
+        self._claim()
+        self.old = self.ledger.owners.get(self.name)
+        self.others = self.ledger.others(self.name)
+        self.wanted = Wanted()
+        self.canonical: dict[tuple[str, str], str] = {}
+        self.explicit: set[KernelObject] = set()
+        self.machine_id = system.machine_id()
+
+    def _claim(self) -> None:
+        """Settle whose the resources are: a topology adopts what single modules made, never what another one lists."""
+        request = self.request
+        mine = {resource.identity for resource in self.state.resources} or {request.identity}
+        adopted: set[KernelObject] = set()
+        for name, owner in list(self.ledger.owners.items()):
+            if name == self.name:
+                continue
+            for resource in owner.state.resources:
+                held = resource.identity in mine or _same_pair(resource, request)
+                if not held:
+                    continue
+                if owner.single and not request.single:
+                    adopted |= owner.objects
+                    self.ledger.drop_resource(name, resource.identity)
+                elif owner.single:
+                    self.name = name  # the same pair, named from its other end
+                elif request.single and not request.absent:
+                    self.foreign_owner = name
+                else:
+                    raise Clash(f"{resource.kind} {resource.identity[-1]} belongs to {name}; change it there, or remove it there first")
+        if adopted:
+            owner = self.ledger.owners.setdefault(self.name, Owner({}, self.request.single))
+            owner.objects |= adopted
+
+    # -- plan --
+
+    def plan(self, snapshot: Snapshot) -> list[Change]:
+        """What it takes to get from *snapshot* to what is asked."""
+        self.wanted = wanted = Wanted()
+        for netns in self.state.namespaces:
+            compile_netns(netns, wanted)
+        for veth in self.state.veths:
+            compile_veth(veth, wanted, self.machine_id)
+        recorded = set(self.old.objects) if self.old else set()
+        snapshot.prefetch([*wanted.objects, *recorded])
+        self._explicit_removal(snapshot)
+        if any(isinstance(item, Namespace) for item in (*recorded, *self.explicit)):
+            snapshot.links(HOST)  # the other ends of pairs that end with a namespace
+        ours = set(self.ledger.made)
+        preflight.check_forwards_of_others(self.state, self.others)
+        preflight.check_clashes(self.state, self.wanted, snapshot, ours, self._owner_of, self.request.single)
+        self._compile_rules(snapshot, recorded)
+        held_by_others = {item for owner in self.others.values() for item in owner.objects}
+        released = {} if self.request.accumulates and not self.request.absent else {
+            item: self.ledger.made[item] for item in recorded
+            if item in self.ledger.made and item not in held_by_others and item not in wanted.objects}
+        released.update(self._tables_released(snapshot, recorded))
+        released.update({item: None for item in self.explicit})
+        self._keep_routers(released, snapshot)
+        changes = make_plan(wanted, released, snapshot)
+        self._repairs(changes)
+        return changes
+
+    def _owner_of(self, item: KernelObject) -> str:
+        return next((name for name, owner in self.others.items() if item in owner.objects), "")
+
+    def _explicit_removal(self, snapshot: Snapshot) -> None:
+        """``state: absent`` of a namespace or a pair by its own module means that name, whoever made it."""
+        request = self.request
+        if not (request.absent and request.single):
+            return
+        if request.identity[0] == "netns":
+            options = request.options["namespaces"][0]
+            item = Namespace(request.identity[1], options.get("processes") or "fail", _timeout(options))
+            self.explicit = {item}
+            if item.observed(snapshot):
+                snapshot.links(item.name)
+        elif request.identity[0] == "veth":
+            place = (request.identity[1], request.identity[2])
+            link = snapshot.links(place[0]).get(place[1])
+            pair = snapshot.pair_at(place)
+            if link is not None and pair is None:
+                raise Clash(f"name: {place[1]!r} {where(place[0])} is a link of type {link.type or 'physical'}, not a veth; it is left alone")
+            self.explicit = {pair} if pair else set()
+
+    def _compile_rules(self, snapshot: Snapshot, recorded: set[KernelObject]) -> None:
+        """The firewall and the forwarding switches of each namespace that this owner has or had a part in."""
+        owners = {**self.others, **({} if self.request.absent else {self.name: Owner({}, self.request.single)})}
+        states = {name: self.state if name == self.name else owner.state for name, owner in sorted(owners.items())}
+        tables = {item.netns for item in recorded if isinstance(item, NftTable)}
+        tables |= {item.netns for owner in self.others.values() for item in owner.objects
+                   if isinstance(item, NftTable) and any(end.netns == item.netns for veth in self.state.veths for end in veth.ends)}
+        per_interface_v6 = preflight.has_force_forwarding(self.system)
+        for netns in sorted(forwarding.namespaces_concerned(self.state) | tables):
+            links = snapshot.links(netns)
+            ours = {name for name, link in links.items() if preflight.is_ours(link)}
+            where_to = forwarding.view(netns, states.values(), snapshot, ours)
+            inside = forwarding.inside_links(netns, states.values(), where_to)
+            needs = forwarding.paths(netns, self.state, where_to, [item.link for item in inside])
+            switches = forwarding.sysctls(netns, needs, snapshot, where_to.ours, self.ledger.made, per_interface_v6)
+            for switch, value in switches.items():
+                self.wanted.add(switch, value)
+            everyone = [forwarding.paths(netns, state, where_to, ()) for state in states.values()]
+            forward = {version: tuple(sorted({link for item in everyone for link in item.forward[version]})) for version in (4, 6)}
+            opened = forwarding.opened_links(netns, forward, snapshot, self.ledger.made, per_interface_v6)
+            opened = {version: tuple(link for link in names if link not in where_to.ours) for version, names in opened.items()}
+            body = compile_ruleset(forwarding.ruleset(netns, states.values(), where_to, inside, opened))
+            if body is not None:
+                self.wanted.add(NftTable(netns), self._canonical(netns, body))
+            self._warn(netns, needs, where_to)
+
+    def _canonical(self, netns: str, body: str) -> str:
+        if (netns, body) not in self.canonical:
+            self.system.nft.require()
+            self.canonical[netns, body] = self.system.nft.canonical(body)
+        return self.canonical[netns, body]
+
+    def _tables_released(self, snapshot: Snapshot, recorded: set[KernelObject]) -> dict[KernelObject, None]:
+        return {item: None for item in recorded if isinstance(item, NftTable) and item not in self.wanted.objects
+                and snapshot.exists(item.netns)}
+
+    def _keep_routers(self, released: dict[KernelObject, Optional[Value]], snapshot: Snapshot) -> None:
+        """Where the host was made a router after we came, our switches are no longer the only reason for forwarding."""
+        for item in list(released):
+            if isinstance(item, Sysctl) and item.path.startswith("net/ipv4/conf/") and item.path.endswith("/forwarding") \
+                    and snapshot.sysctl(item.netns, forwarding.IPV4_GLOBAL) == "1":
+                del released[item]
+
+    def _warn(self, netns: str, needs: forwarding.Paths, where_to: Any) -> None:
+        for nat in self.state.nat:
+            if nat.netns == netns and nat.forward:
+                _once(self.warnings, [f"nat {nat.name}: no interface {where(netns)} leads to {net} yet; run this again when it is there"
+                                      for net in nat.source if not where_to.towards([net])])
+        for version, wants in ((4, "in_interface or out_interface"), (6, "in_interface or out_interface")):
+            lacking = any(item.netns == netns and item.forward and version in item.versions and not item.out_interface for item in self.state.nat) \
+                or any(item.netns == netns and item.version == version and not item.in_interface for item in self.state.forwards)
+            if lacking and not where_to.defaults[version]:
+                _once(self.warnings, [f"there is no IPv{version} default route {where(netns)}, so forwarding was enabled on no uplink; name it with {wants}"])
+
+    def _repairs(self, changes: list[Change]) -> None:
+        _once(self.warnings, [f"{change.item} was {change.before}: repaired" for change in changes
+                              if isinstance(change.item, Namespace) and change.before in (LEFTOVER, STACKED) and change.after])
+
+    # -- before anything is touched --
+
+    def check_feasible(self, changes: list[Change], really: bool) -> None:
+        """Refuse now what could only fail later. *really* allows a trial mount, which check mode must not make."""
+        if changes and self.foreign_owner:
+            raise Clash(f"{self.request.identity[0]} {self.request.identity[-1]} belongs to {self.foreign_owner} and differs from what is "
+                        "asked here; change it there")
+        steps = [change for change in changes if not change.implied]
+        if any(isinstance(change.item, NftTable) for change in steps):
+            self.system.nft.require()
+        preflight.check_processes(self.system, steps)
+        if any(isinstance(change.item, Namespace) and change.after for change in steps):
+            preflight.check_run_netns(self.system, really)
+
+    # -- apply --
+
+    def carry_out(self, changes: list[Change]) -> None:
+        """Do it, verify it, remember it; on failure the ledger, too, is as before."""
+        if not changes:
+            if not self.foreign_owner:
+                self._remember(changes, {}, self.old.objects if self.old else set())
+                self._save()
+            return
+        journal = Journal(self.system)
+        previous = set(self.old.objects) if self.old else set()
+        try:
+            self._intend(changes, previous)
+            journal.carry_out(changes)
+            journal.settle(lambda: self.plan(Snapshot(self.system)), changes)
+            self._remember(changes, journal.originals, previous)
+            self._save()
+        except BaseException:
+            journal.undo()
+            save_text(self.system, self.saved)
+            raise
+        self._commit(changes)
+
+    def _intend(self, changes: list[Change], previous: set[KernelObject]) -> None:
+        """Before the first change: whatever is about to be made is written down as ours."""
+        for change in changes:
+            if change.item in self.wanted.objects and change.after is not None:
+                self.ledger.made.setdefault(change.item, _original(change))
+        owner = Owner(self.old.options if self.old and self.request.absent else self._options(), self.request.single,
+                      previous | set(self.wanted.objects))
+        self.ledger.owners[self.name] = owner
+        self._save()
+
+    def _remember(self, changes: list[Change], originals: dict[KernelObject, Value], previous: set[KernelObject]) -> None:
+        """After the last change: the ledger as it is from now on."""
+        ledger = self.ledger
+        ledger.made.update({item: value for item, value in originals.items() if ledger.made.get(item) is None})
+        for change in changes:
+            if change.item not in self.wanted.objects:
+                ledger.made.pop(change.item, None)
+        gone = {change.item for change in changes if change.after is None} - set(self.wanted.objects)
+        if self.request.absent:
+            ledger.owners.pop(self.name, None)
+        else:
+            objects = set(self.wanted.objects) | (previous - gone if self.request.accumulates else set())
+            ledger.owners[self.name] = Owner(self._options(), self.request.single, objects)
+        self._prune(gone)
+        held = {item for owner in ledger.owners.values() for item in owner.objects}
+        ledger.made = {item: value for item, value in ledger.made.items() if item in held}
+
+    def _prune(self, gone: set[KernelObject]) -> None:
+        """Single resources that went with a namespace, or as the pair at a name that is another's now, are no more."""
+        names = {item.name for item in gone if isinstance(item, Namespace)}
+        for name, owner in list(self.ledger.owners.items()):
+            if name != self.name and owner.single and any(netns in names for item in owner.objects for netns in item.netns_names):
+                del self.ledger.owners[name]
+            else:
+                owner.objects -= gone
+
+    def _options(self) -> dict[str, Any]:
+        """What the ledger keeps: for a module whose options accumulate, those given before and not given now as well."""
+        options = self.request.options
+        if not (self.request.accumulates and self.old):
+            return options
+        merged = {}
+        for list_name, items in options.items():
+            old = (self.old.options.get(list_name) or [{}])[0]
+            merged[list_name] = [_merge(old, items[0])] if isinstance(items, list) and items else items
+        return merged
+
+    def _save(self) -> None:
+        text = self.ledger.text()
+        if text != self.system.files.read("/var/lib/linuxnet-netns/ledger.json"):
+            save_text(self.system, text)
+
+    def _commit(self, changes: list[Change]) -> None:
+        """Past undoing: let deleted namespaces end, and see their links off the host."""
+        self.system.netlink.close()
+        self.system.mounts.let_go()
+        ended = {change.item.name for change in changes if isinstance(change.item, Namespace) and change.after is None}
+        links = [place for change in changes if isinstance(change.item, VethPair) and change.implied == WITH_NAMESPACE
+                 for place in change.item.links if place[0] not in ended and place[0] != NOWHERE]
+        for netns, link in self.system.wait_for_links_gone(links) if links else ():
+            self.system.delete_link(netns, link)
+
+
+def _merge(old: Any, new: Any) -> Any:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {key: _merge(old.get(key), new.get(key)) for key in {*old, *new}}
+    return old if new is None else new
+
+
+def _original(change: Change) -> Optional[Value]:
+    """What to go back to one day: a name that was half-made, or mounted twice, is not worth restoring."""
+    return None if isinstance(change.item, (Namespace, NftTable, VethPair)) else change.before
+
+
+def _once(warnings: list[str], texts: list[str]) -> None:
+    warnings.extend(text for text in texts if text not in warnings)
+
+
+def _same_pair(resource: Any, request: Request) -> bool:
+    """True if *request* names one end of a pair that is remembered by its other end."""
+    if resource.kind != "veth" or not request.identity or request.identity[0] != "veth":
+        return False
+    return request.identity[1:] in [end.place for end in resource.ends]
+
+
+def _timeout(options: dict[str, Any]) -> int:
+    value = options.get("timeout")
+    return 10 if value is None else value

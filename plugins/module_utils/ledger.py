@@ -1,0 +1,127 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The ledger: who asked for what, which objects we made for it, and what was there before.
+
+One JSON file, replaced atomically. It is written before the first change (with what is about to be made) and after
+the last one, so a run that is killed in between leaves nothing that nobody remembers.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Optional
+
+from .desired.state import LISTS, State
+from .errors import LedgerUnreadable, NetnsError
+from .objects.kernel_object import KernelObject, Value
+from .objects.kinds import from_fields
+
+if TYPE_CHECKING:
+    from .system import System
+
+FOLDER = "/var/lib/linuxnet-netns"
+PATH = f"{FOLDER}/ledger.json"
+VERSION = 1
+
+
+@dataclass
+class Owner:
+    """Somebody who wants something: a topology, or one resource that a single module made.
+
+    ``options`` are those of netns_topology; ``objects`` is what they came to.
+    """
+
+    options: dict[str, Any]
+    single: bool
+    objects: set[KernelObject] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._state: Optional[State] = None
+
+    @property
+    def state(self) -> State:
+        """The options as value objects, built once."""
+        if self._state is None:
+            self._state = State.from_options(self.options, self.single)
+        return self._state
+
+
+@dataclass
+class Ledger:
+    """``owners`` by display name; ``made``: what was there before for each object that we changed (None: nothing)."""
+
+    boot: str
+    owners: dict[str, Owner] = field(default_factory=dict)
+    made: dict[KernelObject, Optional[Value]] = field(default_factory=dict)
+
+    def text(self) -> Optional[str]:
+        """The file's text; None when there is nothing to remember."""
+        if not self.owners:
+            return None
+        owners = {name: {"options": owner.options, "single": owner.single,
+                         "objects": sorted((item.fields() for item in owner.objects), key=str)}
+                  for name, owner in self.owners.items()}
+        made = sorted(([item.fields(), value] for item, value in self.made.items()), key=str)
+        return json.dumps({"version": VERSION, "boot": self.boot, "owners": owners, "made": made}, sort_keys=True) + "\n"
+
+    @classmethod
+    def load(cls, system: System) -> Ledger:
+        """Read the ledger. After a reboot, only what outlives one (files) still counts as made."""
+        boot = system.boot_id() or ""
+        text = system.files.read(PATH)
+        if text is None:
+            return cls(boot)
+        remedy = f"restore {PATH} from a backup, or remove it to start anew (what it lists is then no longer known as ours)"
+        try:
+            data = json.loads(text)
+            version = data["version"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise LedgerUnreadable(f"{PATH} is damaged ({error}); {remedy}") from None
+        if version != VERSION:
+            raise LedgerUnreadable(f"{PATH} has format {version}, this version of linuxnet.netns reads format {VERSION}; "
+                                   "upgrade the collection that you run")
+        try:
+            ledger = cls(boot)
+            for name, entry in data["owners"].items():
+                ledger.owners[name] = Owner(entry["options"], entry["single"], {from_fields(item) for item in entry["objects"]})
+                ledger.owners[name].state  # noqa: B018  # built here so that nonsense is found before anything is touched
+            ledger.made = {from_fields(item): value for item, value in data["made"]}
+            same_boot = data["boot"] == boot
+        except (ValueError, TypeError, KeyError, AttributeError, NetnsError) as error:
+            raise LedgerUnreadable(f"{PATH} is damaged ({type(error).__name__}: {error}); {remedy}") from None
+        if not same_boot:
+            ledger.made = {item: value for item, value in ledger.made.items() if item.PERSISTENT}
+            for owner in ledger.owners.values():
+                owner.objects = {item for item in owner.objects if item.PERSISTENT}
+        return ledger
+
+    def save(self, system: System) -> None:
+        """Write the file, or remove it and its folder when it would be empty."""
+        save_text(system, self.text())
+
+    def others(self, name: str) -> dict[str, Owner]:
+        return {other: owner for other, owner in self.owners.items() if other != name}
+
+    def drop_resource(self, name: str, identity: tuple[str, ...]) -> None:
+        """Strike one resource from an owner, and the owner when nothing is left of it."""
+        owner = self.owners[name]
+        for list_name in LISTS:
+            items = list(owner.options.get(list_name) or ())
+            kept = [item for item, resource in zip(items, getattr(owner.state, list_name)) if resource.identity != identity]
+            if len(kept) != len(items):
+                owner.options = {**owner.options, list_name: kept}
+        owner._state = None  # pylint: disable=protected-access
+        if not owner.state.resources:
+            del self.owners[name]
+
+
+def save_text(system: System, text: Optional[str]) -> None:
+    """Put *text* in the ledger's place; None removes it."""
+    if text is None:
+        system.files.remove(PATH)
+        system.files.remove_directory(FOLDER)
+    else:
+        system.files.make_directory(FOLDER, 0o700)
+        system.files.write(PATH, text, 0o600)

@@ -1,0 +1,89 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""A route, known by where it leads, its table, its metric and the interface it uses."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional
+
+from ..desired.names import where
+from ..desired.veth import MAIN_TABLE
+from ..doors import netlink_messages as wire
+from ..errors import SystemRefused
+from .kernel_object import KernelObject
+
+if TYPE_CHECKING:
+    from ..snapshot import Snapshot
+    from ..system import System
+
+TYPES = {"unicast": wire.RTN_UNICAST, "blackhole": wire.RTN_BLACKHOLE, "unreachable": wire.RTN_UNREACHABLE,
+         "prohibit": wire.RTN_PROHIBIT, "throw": wire.RTN_THROW}
+_TYPE_NAMES = {number: name for name, number in TYPES.items()}
+
+
+@dataclass(frozen=True)
+class LinkRoute(KernelObject):
+    """``link`` is "" for the types that go nowhere. The value reads as in `ip route`: ``via 10.0.0.1 onlink``."""
+
+    netns: str
+    link: str
+    table: int
+    to: str
+    metric: int
+
+    kind = "route"
+    ORDER = 50
+    GROUPED = True
+    needs = ("links", "routes")
+
+    def __str__(self) -> str:
+        to = "default" if self.to in ("0.0.0.0/0", "::/0") else self.to
+        return (f"route {to}{' (IPv6)' if self.to == '::/0' else ''}" + (f" dev {self.link}" if self.link else "")
+                + (f" table {self.table}" if self.table != MAIN_TABLE else "")
+                + (f" metric {self.metric}" if self.metric else "") + f" {where(self.netns)}")
+
+    @property
+    def netns_names(self) -> tuple[str, ...]:
+        return (self.netns,)
+
+    @property
+    def links(self) -> tuple[tuple[str, str], ...]:
+        return ((self.netns, self.link),) if self.link else ()
+
+    def observed(self, snapshot: Snapshot) -> Optional[str]:
+        return snapshot.routes_of(self.netns).get(self)
+
+    def apply(self, system: System, before: Optional[str], after: Optional[str]) -> None:
+        if before is not None:
+            try:
+                system.netlink.delete_route(self.netns, self._wire(system, before))
+            except SystemRefused as error:
+                if error.errno != errno.ESRCH:  # gone with an address or a link that went before it
+                    raise
+        if after is not None:
+            system.netlink.add_route(self.netns, self._wire(system, after))
+
+    def _wire(self, system: System, value: str) -> wire.Route:
+        words = value.split()
+        options = dict(zip(words, words[1:]))
+        return wire.Route(
+            network=ipaddress.ip_network(self.to), table=self.table, metric=self.metric, type=TYPES[words[0]],
+            via=ipaddress.ip_address(options["via"]) if "via" in options else None,
+            index=system.index(self.netns, self.link) if self.link else 0,
+            source=ipaddress.ip_address(options["src"]) if "src" in options else None,
+            onlink="onlink" in words, protocol=0)
+
+
+def route_value(kind: str, via: Any, source: Any, onlink: bool) -> str:
+    """A route's value in the words of `ip route`."""
+    return kind + (f" via {via}" if via else "") + (f" src {source}" if source else "") + (" onlink" if onlink else "")
+
+
+def observed_route(netns: str, link: str, route: wire.Route) -> tuple[LinkRoute, str]:
+    """What the kernel shows, as object and value."""
+    return (LinkRoute(netns, link, route.table, str(route.network), route.metric),
+            route_value(_TYPE_NAMES[route.type], route.via, route.source, route.onlink))

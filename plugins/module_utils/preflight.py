@@ -1,0 +1,207 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Everything that is refused before anything is touched: missing means, and clashes with what others made."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import Callable, Iterable, Optional
+
+from .compile.wanted import Wanted
+from .desired.names import where
+from .desired.state import State, check_forwards
+from .desired.veth import MAIN_TABLE, End, network_of
+from .doors import processes
+from .doors.netlink import ALIAS, ROUTE_PROTOCOL
+from .doors.netlink_messages import Link
+from .errors import Clash, InvalidOption, MissingDependency
+from .objects.kernel_object import KernelObject
+from .objects.link_route import LinkRoute
+from .objects.namespace import Namespace
+from .objects.veth_pair import NOWHERE, VethPair
+from .plan import Change
+from .snapshot import Snapshot
+from .system import System
+
+#: Tests set this to see the engine as it works on kernels before 6.17.
+NO_FORCE_FORWARDING = "LINUXNET_NETNS_NO_FORCE_FORWARDING"
+
+OwnerOf = Callable[[KernelObject], str]
+
+
+def check_privileges() -> list[str]:
+    """Root and pyroute2 must be there; returns warnings."""
+    if os.geteuid() != 0:
+        raise MissingDependency("network namespaces need root on the managed host; run the task with become: true")
+    if not has_pyroute2():
+        raise MissingDependency("the Python library pyroute2 was not found on this host; install the package python3-pyroute2, "
+                                "or `pip install pyroute2` for the interpreter that Ansible uses")
+    try:
+        if not os.path.samestat(os.stat("/proc/self/ns/mnt"), os.stat("/proc/1/ns/mnt")):
+            return ["this runs in another mount namespace than the host's init; namespaces made here may not be visible to the host"]
+    except OSError:
+        pass  # a sandbox that hides its init
+    return []
+
+
+def has_pyroute2() -> bool:
+    """Looked up, not imported: importing takes longer than a run that changes nothing."""
+    try:
+        return importlib.util.find_spec("pyroute2") is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def has_force_forwarding(system: System) -> bool:
+    """Whether IPv6 forwarding can be enabled for a single interface (Linux 6.17)."""
+    return not os.environ.get(NO_FORCE_FORWARDING) and system.files.sysctl("net/ipv6/conf/default/force_forwarding") is not None
+
+
+def is_ours(link: Link) -> bool:
+    return link.alias == ALIAS
+
+
+def check_run_netns(system: System, really: bool) -> None:
+    reason = system.mounts.why_unfit(really)
+    if reason:
+        raise MissingDependency(f"/run/netns cannot hold namespaces: {reason}; it must be a directory in which root can mount "
+                                "(in an unprivileged user namespace, mount a tmpfs on /run first)")
+
+
+def check_processes(system: System, steps: Iterable[Change]) -> None:
+    """A namespace that is still in use would live on without a name, and its links with it."""
+    doomed = {system.mounts.state(change.item.name).identity: change.item for change in steps
+              if isinstance(change.item, Namespace) and change.after is None and change.item.processes == "fail"}
+    doomed.pop(None, None)
+    for identity, living in processes.inside(name for name in doomed if name).items():
+        if living:
+            listed = ", ".join(f"{item.pid} ({item.command})" for item in living[:10])
+            raise Clash(f"namespace {doomed[identity].name} is in use by {len(living)} process{'es' if len(living) > 1 else ''}: {listed}; "
+                        "stop them first, or set processes: kill")
+
+
+def check_clashes(state: State, wanted: Wanted, snapshot: Snapshot, ours: set[KernelObject], owner_of: OwnerOf, single: bool) -> None:
+    """Refuse names and addresses that are somebody else's."""
+    _check_namespaces(state, snapshot, ours, owner_of, single)
+    for number, veth in enumerate(state.veths):
+        where_from = "" if single else f"veths[{number}]."
+        for option, end in zip(("", "peer."), veth.ends):
+            _check_netns_known(f"{where_from}{option}netns", end.netns, state, snapshot)
+            _check_bridge(f"{where_from}{option}bridge", end, state, snapshot)
+        if veth.peer is None:
+            _check_there(f"{where_from}peer", veth.end, snapshot)
+        else:
+            _check_pair(where_from, veth.end, veth.peer, snapshot, ours, owner_of, single)
+        for option, end in zip(("", "peer."), veth.ends):
+            _check_addresses(f"{where_from}{option}addresses", end, state, snapshot)
+    for list_name, items in (("nat", state.nat), ("forwards", state.forwards)):
+        for number, item in enumerate(items):
+            _check_netns_known("netns" if single else f"{list_name}[{number}].netns", item.netns, state, snapshot)
+    _check_default_routes(wanted, snapshot, ours, state)
+
+
+def check_forwards_of_others(state: State, others: dict) -> None:
+    check_forwards(state.forwards, [(name, forward) for name, owner in others.items() for forward in owner.state.forwards])
+
+
+def _check_namespaces(state: State, snapshot: Snapshot, ours: set[KernelObject], owner_of: OwnerOf, single: bool) -> None:
+    for number, netns in enumerate(state.namespaces):
+        item = Namespace(netns.name)
+        if single or item in ours or not snapshot.exists(netns.name):
+            continue
+        raise Clash(f"namespaces[{number}].name: namespace {netns.name!r} exists and was not made by linuxnet.netns; "
+                    "choose another name, or remove it first (linuxnet.netns.netns with state: absent)")
+
+
+def _check_netns_known(option: str, netns: str, state: State, snapshot: Snapshot) -> None:
+    if netns and netns not in {item.name for item in state.namespaces} and not snapshot.exists(netns):
+        raise InvalidOption(option, netns, "is an unknown namespace: it does not exist on this host",
+                            "make it first with linuxnet.netns.netns, or list it under namespaces of the topology")
+
+
+def _check_bridge(option: str, end: End, state: State, snapshot: Snapshot) -> None:
+    if end.bridge is None:
+        return
+    bridge = snapshot.links(end.netns).get(end.bridge)
+    if bridge is None or bridge.type != "bridge":
+        what = f"is a link of type {bridge.type or 'physical'}, not a bridge," if bridge else "is not a bridge"
+        raise InvalidOption(option, end.bridge, f"{what} {where(end.netns)}", "make the bridge first")
+
+
+def _check_there(option: str, end: End, snapshot: Snapshot) -> None:
+    link = snapshot.links(end.netns).get(end.name)
+    if link is None:
+        raise InvalidOption(option, None, f"is needed to make {end}, which does not exist", "give peer.name and peer.netns")
+    if link.type != "veth":
+        raise Clash(f"name: {end.name!r} {where(end.netns)} is a link of type {link.type or 'physical'}, not a veth; choose another name")
+
+
+def _check_pair(prefix: str, end: End, peer: End, snapshot: Snapshot, ours: set[KernelObject], owner_of: OwnerOf, single: bool) -> None:
+    """Each end must be free, ours, or (for a single module) the very pair that is asked for."""
+    asked = {end.place, peer.place}
+    for option, one in (("name", end), ("peer.name", peer)):
+        link = snapshot.links(one.netns).get(one.name)
+        if link is None:
+            continue
+        pair = snapshot.pair_at(one.place)
+        exact = pair is not None and set(pair.links) == asked
+        known = pair is not None and (pair in ours or is_ours(link) or any(
+            isinstance(item, VethPair) and one.place in item.links for item in ours))
+        owner = owner_of(pair) if pair is not None else ""
+        if owner and not exact:
+            raise Clash(f"{prefix}{option}: {one.name!r} {where(one.netns)} belongs to {owner}; choose another name or remove it there")
+        if known or (single and exact):
+            continue
+        raise Clash(f"{prefix}{option}: {one.name!r} {where(one.netns)} is taken by {_describe(link, pair, one)}, which was not made by "
+                    "linuxnet.netns; choose another name, or remove that link first")
+
+
+def _describe(link: Link, pair: Optional[VethPair], one: End) -> str:
+    if pair is None:
+        return f"a link of type {link.type or 'physical'} (index {link.index})"
+    other = next((place for place in pair.links if place != one.place), None)
+    if other is None or other[0] == NOWHERE:
+        return "a veth whose peer is in a namespace without a name, or in one not mentioned here"
+    return f"a veth whose peer is {other[1]} {where(other[0])}"
+
+
+def _check_addresses(option: str, end: End, state: State, snapshot: Snapshot) -> None:
+    """An address, or a whole network, that somebody else's interface has in the same namespace."""
+    if not end.addresses:
+        return
+    mine = {other.name for veth in state.veths for other in veth.ends if other.netns == end.netns}
+    own_table = any(route.table != MAIN_TABLE for route in end.all_routes)
+    for link, there in snapshot.all_addresses(end.netns):
+        holder = snapshot.links(end.netns).get(link)
+        if link in mine or holder is None:
+            continue
+        whose = "made by linuxnet.netns for somebody else" if is_ours(holder) else "not made by linuxnet.netns"
+        for number, item in enumerate(end.addresses):
+            if item.ip == there.address.ip:
+                raise Clash(f"{option}[{number}]: {str(item)!r} is already an address of interface {link} {where(end.netns)}, which was {whose}; "
+                            "choose another address")
+            theirs, wanted = network_of(there.address), network_of(item)
+            if link == "lo" or own_table or not theirs or not wanted or theirs.version != wanted.version:
+                continue
+            if theirs.subnet_of(wanted):  # type: ignore[arg-type]
+                raise Clash(f"{option}[{number}]: {str(item)!r} overlaps {there.address} of interface {link} {where(end.netns)}, which was {whose}; "
+                            "choose another network")
+
+
+def _check_default_routes(wanted: Wanted, snapshot: Snapshot, ours: set[KernelObject], state: State) -> None:
+    """A route that exists with the same table and metric through another interface would be in the way."""
+    mine = {end.place for veth in state.veths for end in veth.ends}
+    for item in wanted.objects:
+        if not isinstance(item, LinkRoute) or not snapshot.exists(item.netns):
+            continue
+        for link, route in snapshot.all_routes(item.netns):
+            if (route.table, str(route.network), route.metric) != (item.table, item.to, item.metric) or link == item.link:
+                continue
+            if (item.netns, link) in mine or route.protocol == ROUTE_PROTOCOL:
+                continue
+            if route.network.version == 6 and link:
+                continue  # IPv6 keeps both
+            raise Clash(f"{item}: there is a route to {route.network} through {link or 'nowhere'} already, "
+                        "which was not made by linuxnet.netns; use another metric or table")

@@ -1,0 +1,206 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the system holds now: read once, by dumps, and only for the namespaces that somebody asks about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Iterable, Optional
+
+from .doors import netlink_messages as wire
+from .doors.in_namespace import in_namespaces
+from .doors.netns_mounts import NameState
+from .objects.link_address import LinkAddress
+from .objects.link_route import LinkRoute, observed_route
+from .objects.link_setting import LinkSetting
+from .objects.sysctl import Sysctl
+from .objects.veth_pair import NOWHERE, VethPair, veth_pair
+
+if TYPE_CHECKING:
+    from .objects.kernel_object import KernelObject
+    from .system import System
+
+#: A routing table of the kernel's own doing, whoever lists it.
+_NOT_CONFIGURED = (wire.RTPROT_RA,)
+
+
+class _Names(dict):
+    """NameState by name, looked up when first asked for."""
+
+    def __init__(self, system: System) -> None:
+        super().__init__()
+        self._system = system
+
+    def __missing__(self, name: str) -> NameState:
+        self[name] = self._system.mounts.state(name)
+        return self[name]
+
+
+class Snapshot:
+    """Lazy and immutable: what was read once is not read again; take a new snapshot after a change."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.names: dict[str, NameState] = _Names(system)
+        self._links: dict[str, dict[str, wire.Link]] = {}
+        self._addresses: dict[str, dict[str, dict[str, wire.Address]]] = {}
+        self._routes: dict[str, list[tuple[str, wire.Route]]] = {}
+        self._route_objects: dict[str, dict[LinkRoute, str]] = {}
+        self._sysctls: dict[tuple[str, str], Optional[str]] = {}
+        self._tables: dict[str, Optional[str]] = {}
+        self._pairs: Optional[dict[VethPair, None]] = None
+
+    def prefetch(self, objects: Iterable[KernelObject]) -> None:
+        """Read all that these objects need, a namespace at a time."""
+        objects = list(objects)
+        networks = sorted({netns for item in objects if "links" in item.needs for netns in item.netns_names if netns != NOWHERE})
+        deep = {netns for item in objects if "addresses" in item.needs or "routes" in item.needs for netns in item.netns_names}
+        deep |= {netns for item in objects if isinstance(item, VethPair) for netns in item.netns_names}
+        self.system.netlink.prepare([netns for netns in networks if self.exists(netns)])
+        for netns in networks:
+            self.links(netns)
+            if netns in deep:
+                self._load_addresses(netns)
+                self._load_routes(netns)
+        self._read_sysctls([(item.netns, item.path) for item in objects if isinstance(item, Sysctl)])
+
+    def exists(self, netns: str) -> bool:
+        return not netns or self.names[netns].identity is not None
+
+    # -- links --
+
+    def links(self, netns: str) -> dict[str, wire.Link]:
+        if netns not in self._links:
+            there = self.system.netlink.links(netns) if netns != NOWHERE and self.exists(netns) else []
+            self._links[netns] = {link.name: link for link in there}
+            self._pairs = None
+        return self._links[netns]
+
+    def link_name(self, netns: str, index: int) -> str:
+        return next((link.name for link in self.links(netns).values() if link.index == index), "")
+
+    def pairs(self) -> dict[VethPair, None]:
+        """Every veth pair with an end in a namespace read so far. A peer that is nowhere among them is NOWHERE."""
+        if self._pairs is None:
+            self._pairs = {}
+            by_indexes: dict[tuple[int, int, bool], list[tuple[str, wire.Link]]] = {}
+            veths = [(netns, link) for netns, links in self._links.items() for link in links.values() if link.type == "veth"]
+            for netns, link in veths:
+                by_indexes.setdefault((link.index, link.peer, link.peer_netnsid is None), []).append((netns, link))
+            for netns, link in veths:
+                others = by_indexes.get((link.peer, link.index, link.peer_netnsid is None), [])
+                peer = next((other for other in others if self._is_peer(netns, link, *other)), None)
+                self._pairs[veth_pair((netns, link.name), (peer[0], peer[1].name) if peer else (NOWHERE, NOWHERE))] = None
+        return self._pairs
+
+    def _is_peer(self, netns: str, link: wire.Link, other_netns: str, other: wire.Link) -> bool:
+        """Indexes repeat from namespace to namespace; where both ends carry our mark and point at each other that is
+        proof enough, else the kernel is asked for the namespace's number."""
+        if link.peer_netnsid is None:
+            return netns == other_netns
+        if netns == other_netns:
+            return False
+        if link.alias and link.alias == other.alias:
+            return True
+        return self.system.netlink.netnsid(netns, other_netns) == link.peer_netnsid
+
+    def pair_at(self, place: tuple[str, str]) -> Optional[VethPair]:
+        self.links(place[0])
+        return next((pair for pair in self.pairs() if place in pair.links), None)
+
+    # -- addresses and routes --
+
+    def addresses_of(self, netns: str, link: str) -> dict[str, wire.Address]:
+        """Usable addresses by their text; one that failed duplicate address detection is as good as none."""
+        self._load_addresses(netns)
+        return self._addresses[netns].get(link, {})
+
+    def all_addresses(self, netns: str) -> Iterable[tuple[str, wire.Address]]:
+        """(link, address) of a namespace, the link-local ones left out."""
+        self._load_addresses(netns)
+        for link, found in self._addresses[netns].items():
+            for item in found.values():
+                if not item.address.is_link_local or item.address.version == 4:
+                    yield link, item
+
+    def _load_addresses(self, netns: str) -> None:
+        if netns in self._addresses:
+            return
+        self._addresses[netns] = by_link = {}
+        if self.exists(netns):
+            names = {link.index: link.name for link in self.links(netns).values()}
+            for item in self.system.netlink.addresses(netns):
+                if item.index in names and not item.flags & wire.IFA_F_DADFAILED:
+                    by_link.setdefault(names[item.index], {})[str(item.address)] = item
+
+    def all_routes(self, netns: str) -> list[tuple[str, wire.Route]]:
+        """(link, route) of a namespace, the kernel's own left out, those of router advertisements included."""
+        self._load_routes(netns)
+        return self._routes[netns]
+
+    def routes_of(self, netns: str) -> dict[LinkRoute, str]:
+        """Configured routes as objects."""
+        self._load_routes(netns)
+        if netns not in self._route_objects:
+            self._route_objects[netns] = dict(
+                observed_route(netns, link, route) for link, route in self._routes[netns] if route.protocol not in _NOT_CONFIGURED)
+        return self._route_objects[netns]
+
+    def _load_routes(self, netns: str) -> None:
+        if netns in self._routes:
+            return
+        self._routes[netns] = []
+        if self.exists(netns):
+            names = {link.index: link.name for link in self.links(netns).values()}
+            self._routes[netns] = [(names.get(route.index, ""), route) for route in self.system.netlink.routes(netns)]
+
+    def hanging_on(self, places: Iterable[tuple[str, str]]) -> Iterable[KernelObject]:
+        """The configured addresses, routes and settings of links, as objects: what goes when the links go."""
+        for netns, name in places:
+            link = self.links(netns).get(name) if netns != NOWHERE else None
+            if link is None:
+                continue
+            for setting in ("mac", "mtu", "bridge", "up"):
+                yield LinkSetting(netns, name, setting)
+            for item in self.addresses_of(netns, name).values():
+                if item.flags & wire.IFA_F_PERMANENT and not (item.address.version == 6 and item.address.is_link_local):
+                    yield LinkAddress(netns, name, str(item.address))
+            for route in self.routes_of(netns):
+                if route.link == name:
+                    yield route
+
+    # -- sysctls and tables --
+
+    def sysctl(self, netns: str, path: str) -> Optional[str]:
+        if (netns, path) not in self._sysctls:
+            self._read_sysctls([(netns, path)])
+        return self._sysctls[netns, path]
+
+    def _read_sysctls(self, keys: list[tuple[str, str]]) -> None:
+        by_netns: dict[str, list[str]] = {}
+        for netns, path in keys:
+            if (netns, path) not in self._sysctls:
+                self._sysctls[netns, path] = None
+                if self.exists(netns):
+                    by_netns.setdefault(netns, []).append(path)
+
+        def read(netns: str) -> None:
+            for path in by_netns[netns]:
+                self._sysctls[netns, path] = self._one_sysctl(path)
+
+        in_namespaces(by_netns, read)
+
+    def _one_sysctl(self, path: str) -> Optional[str]:
+        """A key of an interface that is not there yet reads as what the kernel will give it: the default's value."""
+        value = self.system.files.sysctl(path)
+        link = Sysctl("", path).link
+        if value is None and link is not None:
+            parts = path.split("/")
+            parts[3] = "default"
+            return self.system.files.sysctl("/".join(parts))
+        return value
+
+    def table(self, netns: str) -> Optional[str]:
+        if netns not in self._tables:
+            self._tables[netns] = self.system.nft.table(netns) if self.exists(netns) else None
+        return self._tables[netns]

@@ -1,0 +1,101 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The three doors to the system (netlink, nft, files), and the few acts that take more than one of them."""
+
+from __future__ import annotations
+
+import errno
+import time
+from typing import Any, Optional
+
+from .doors import processes
+from .doors.files import Files
+from .doors.netlink import Netlink
+from .doors.netns_mounts import NetnsMounts
+from .doors.nft import Nft
+from .errors import SystemRefused
+
+#: The kernel takes a namespace apart in the background; its veths keep their names on the host for up to 0.1 s,
+#: with hundreds of namespaces a little longer.
+_SETTLE = 3.0
+
+
+class System:
+    """Give it to close() when done: an open socket keeps a namespace alive."""
+
+    def __init__(self) -> None:
+        self.netlink = Netlink()
+        self.nft = Nft()
+        self.files = Files()
+        self.mounts = NetnsMounts()
+        self._indexes: dict[str, dict[str, int]] = {}
+
+    def close(self) -> None:
+        self.netlink.close()
+        self.mounts.let_go()
+
+    def forget(self, netns: str) -> None:
+        """Drop what we hold of a namespace that goes away or was made anew."""
+        self.netlink.forget(netns)
+        self._indexes.pop(netns, None)
+
+    def index(self, netns: str, link: str) -> int:
+        """An interface's index, from one dump for all of them."""
+        if link not in self._indexes.get(netns, ()):
+            self._indexes[netns] = {item.name: item.index for item in self.netlink.links(netns)}
+        try:
+            return self._indexes[netns][link]
+        except KeyError:
+            raise SystemRefused(f"there is no interface {link} {'in ' + netns if netns else 'on the host'}", errno.ENODEV) from None
+
+    def add_veth(self, end: dict[str, Any], peer: dict[str, Any]) -> None:
+        """Make a pair and mark both ends as ours."""
+        deadline = time.monotonic() + _SETTLE
+        while True:
+            try:
+                self.netlink.add_veth(end, peer)
+                break
+            except SystemRefused as error:
+                if error.errno != errno.EEXIST or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)  # the name of a pair whose namespace was just removed
+        for item in (end, peer):
+            self.netlink.set_alias(item["netns"], item["name"])
+            self._indexes.pop(item["netns"], None)
+
+    def delete_link(self, netns: str, link: str) -> None:
+        """Delete an interface; one that is gone already is as good."""
+        try:
+            self.netlink.delete_link(netns, link)
+        except SystemRefused as error:
+            if error.errno != errno.ENODEV:
+                raise
+        self._indexes.clear()
+
+    def end_processes(self, netns: str, timeout: float) -> None:
+        """End whoever lives in a namespace."""
+        identity = self.mounts.state(netns).identity
+        if identity:
+            processes.end(identity, timeout)
+
+    def wait_for_links_gone(self, links: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Wait until the kernel has removed links whose namespaces were let go; returns those that stay."""
+        deadline = time.monotonic() + _SETTLE
+        pause = 0.002
+        while True:
+            there = {netns: {item.name for item in self.netlink.links(netns)} for netns in {netns for netns, _link in links}}
+            left = [(netns, link) for netns, link in links if link in there[netns]]
+            if not left or time.monotonic() > deadline:
+                return left
+            time.sleep(pause)
+            pause = min(pause * 2, 0.05)
+
+    def machine_id(self) -> str:
+        """Tells this machine from others, "" where it has no id."""
+        return (self.files.read("/etc/machine-id") or "").strip()
+
+    def boot_id(self) -> Optional[str]:
+        """Tells this boot, and this network, from others: what the kernel held before is gone."""
+        boot = self.files.sysctl("kernel/random/boot_id")
+        return f"{boot} {self.mounts.own_identity()}"
