@@ -13,10 +13,12 @@ from .apply import Journal
 from .compile import forwarding
 from .compile.firewall import compile_ruleset
 from .compile.netns import compile_netns
+from .compile.stale_flows import stale_flows
 from .compile.veth import compile_veth
 from .compile.wanted import Wanted
 from .desired.names import HOST, where
 from .desired.state import State
+from .doors import conntrack
 from .errors import Clash
 from .ledger import Ledger, Owner, save_text
 from .lock import Lock
@@ -280,6 +282,7 @@ class _Run:
             save_text(self.system, self.saved)
             raise
         self._commit(changes)
+        self._forget_stale_flows(changes)
 
     def _intend(self, changes: list[Change], previous: set[KernelObject]) -> None:
         """Before the first change: whatever is about to be made is written down as ours."""
@@ -342,6 +345,21 @@ class _Run:
                  for place in change.item.links if place[0] not in ended and place[0] != NOWHERE]
         for netns, link in self.system.wait_for_links_gone(links) if links else ():
             self.system.delete_link(netns, link)
+
+    def _forget_stale_flows(self, changes: list[Change]) -> None:
+        """Flows that were translated by what held before and no longer does."""
+        before = [owner.state for owner in (*self.others.values(), *([self.old] if self.old else []))]
+        after = [owner.state for owner in self.ledger.owners.values()]
+        for change in changes:
+            netns = change.item.netns_names[0] if isinstance(change.item, NftTable) else None
+            if netns is None or change.implied:
+                continue
+            local = {item.address.ip for item in self.system.netlink.addresses(netns)}
+            sides = [([item for state in states for item in state.forwards if item.netns == netns],
+                      [item for state in states for item in state.nat if item.netns == netns]) for states in (before, after)]
+            doomed = stale_flows(conntrack.flows(netns), local, sides[0], sides[1])
+            if doomed:
+                conntrack.forget(netns, doomed)
 
 
 def _merge(old: Any, new: Any) -> Any:

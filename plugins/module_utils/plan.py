@@ -56,8 +56,8 @@ class Change:
         if self.item.GROUPED and order < 60:
             group, netns = (24 if order < 40 else 41), self.item.netns_names[0]
         if self.removal:
-            return 0, -group, netns, -order
-        return 1, group, netns, order
+            return 0, -group, netns, -order, str(self.item)
+        return 1, group, netns, order, str(self.item)
 
     def as_dict(self) -> dict[str, Any]:
         """For the module's result."""

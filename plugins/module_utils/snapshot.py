@@ -90,7 +90,9 @@ class Snapshot:
             for netns, link in veths:
                 others = by_indexes.get((link.peer, link.index, link.peer_netnsid is None), [])
                 peer = next((other for other in others if self._is_peer(netns, link, *other)), None)
-                self._pairs[veth_pair((netns, link.name), (peer[0], peer[1].name) if peer else (NOWHERE, NOWHERE))] = None
+                settings = tuple({"mac": end.mac, "mtu": end.mtu} if end else {} for end in (link, peer[1] if peer else None))
+                pair = veth_pair((netns, link.name), (peer[0], peer[1].name) if peer else (NOWHERE, NOWHERE), settings)  # type: ignore[arg-type]
+                self._pairs.setdefault(pair)
         return self._pairs
 
     def _is_peer(self, netns: str, link: wire.Link, other_netns: str, other: wire.Link) -> bool:
@@ -160,8 +162,9 @@ class Snapshot:
             link = self.links(netns).get(name) if netns != NOWHERE else None
             if link is None:
                 continue
-            for setting in ("mac", "mtu", "bridge", "up"):
-                yield LinkSetting(netns, name, setting)
+            if link.master:
+                yield LinkSetting(netns, name, "bridge")
+            yield LinkSetting(netns, name, "up")
             for item in self.addresses_of(netns, name).values():
                 if item.flags & wire.IFA_F_PERMANENT and not (item.address.version == 6 and item.address.is_link_local):
                     yield LinkAddress(netns, name, str(item.address))
