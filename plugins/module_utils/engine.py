@@ -99,8 +99,9 @@ class _Run:
         self.system = system
         self.request = request
         self.warnings: list[str] = []
-        self.ledger = Ledger.load(system)
-        self.saved = self.ledger.text()
+        self.ledger = Ledger.load(system, (request.options, None if request.absent else state))
+        self.written = self.ledger.saved
+        self.known_owners = set(self.ledger.owners)
         self.name = request.owner
         self.foreign_owner = ""
         self.state = state
@@ -111,6 +112,8 @@ class _Run:
         self.canonical: dict[tuple[str, str], str] = {}
         self.explicit: set[KernelObject] = set()
         self.machine_id = system.machine_id()
+        #: With what earlier calls of the same module stated and this one leaves as it is.
+        self.declared = State.from_options(self._options(), request.single) if request.accumulates and self.old and not request.absent else state
 
     def _claim(self) -> None:
         """Settle whose the resources are: a topology adopts what single modules made, never what another one lists."""
@@ -146,7 +149,7 @@ class _Run:
             compile_netns(netns, wanted)
         for veth in self.state.veths:
             compile_veth(veth, wanted, self.machine_id)
-        recorded = set(self.old.objects) if self.old else set()
+        recorded = self._recorded()
         snapshot.prefetch([*wanted.objects, *recorded])
         self._explicit_removal(snapshot)
         if any(isinstance(item, Namespace) for item in (*recorded, *self.explicit)):
@@ -166,6 +169,13 @@ class _Run:
         self._repairs(changes)
         return changes
 
+    def _recorded(self) -> set[KernelObject]:
+        """What this owner held so far; its namespaces with what was said about the processes inside."""
+        if self.old is None:
+            return set()
+        as_stated = {item.name: Namespace(item.name, item.processes, item.timeout) for item in self.old.state.namespaces}
+        return {as_stated.get(item.name, item) if isinstance(item, Namespace) else item for item in self.old.objects}
+
     def _owner_of(self, item: KernelObject) -> str:
         return next((name for name, owner in self.others.items() if item in owner.objects), "")
 
@@ -178,6 +188,10 @@ class _Run:
             options = request.options["namespaces"][0]
             item = Namespace(request.identity[1], options.get("processes") or "fail", _timeout(options))
             self.explicit = {item}
+            users = [name for name, owner in self.others.items() if not owner.single
+                     and any(item.name in other.netns_names for other in owner.objects)]
+            if users:
+                raise Clash(f"name: namespace {item.name!r} is used by {', '.join(users)}; remove it there first")
             if item.observed(snapshot):
                 snapshot.links(item.name)
         elif request.identity[0] == "veth":
@@ -191,7 +205,7 @@ class _Run:
     def _compile_rules(self, snapshot: Snapshot, recorded: set[KernelObject]) -> None:
         """The firewall and the forwarding switches of each namespace that this owner has or had a part in."""
         owners = {**self.others, **({} if self.request.absent else {self.name: Owner({}, self.request.single)})}
-        states = {name: self.state if name == self.name else owner.state for name, owner in sorted(owners.items())}
+        states = {name: self.declared if name == self.name else owner.state for name, owner in sorted(owners.items())}
         tables = {item.netns for item in recorded if isinstance(item, NftTable)}
         tables |= {item.netns for owner in self.others.values() for item in owner.objects
                    if isinstance(item, NftTable) and any(end.netns == item.netns for veth in self.state.veths for end in veth.ends)}
@@ -208,7 +222,6 @@ class _Run:
             everyone = [forwarding.paths(netns, state, where_to, ()) for state in states.values()]
             forward = {version: tuple(sorted({link for item in everyone for link in item.forward[version]})) for version in (4, 6)}
             opened = forwarding.opened_links(netns, forward, snapshot, self.ledger.made, per_interface_v6)
-            opened = {version: tuple(link for link in names if link not in where_to.ours) for version, names in opened.items()}
             body = compile_ruleset(forwarding.ruleset(netns, states.values(), where_to, inside, opened))
             if body is not None:
                 self.wanted.add(NftTable(netns), self._canonical(netns, body))
@@ -266,20 +279,20 @@ class _Run:
         """Do it, verify it, remember it; on failure the ledger, too, is as before."""
         if not changes:
             if not self.foreign_owner:
-                self._remember(changes, {}, self.old.objects if self.old else set())
-                self._save()
+                self._remember_unchanged()
             return
         journal = Journal(self.system)
         previous = set(self.old.objects) if self.old else set()
         try:
             self._intend(changes, previous)
             journal.carry_out(changes)
+            self.ledger.made.update({item: value for item, value in journal.originals.items() if self.ledger.made.get(item) is None})
             journal.settle(lambda: self.plan(Snapshot(self.system)), changes)
             self._remember(changes, journal.originals, previous)
             self._save()
         except BaseException:
             journal.undo()
-            save_text(self.system, self.saved)
+            save_text(self.system, self.ledger.saved)
             raise
         self._commit(changes)
         self._forget_stale_flows(changes)
@@ -290,7 +303,7 @@ class _Run:
             if change.item in self.wanted.objects and change.after is not None:
                 self.ledger.made.setdefault(change.item, _original(change))
         owner = Owner(self.old.options if self.old and self.request.absent else self._options(), self.request.single,
-                      previous | set(self.wanted.objects))
+                      previous | set(self.wanted.objects), self.declared)
         self.ledger.owners[self.name] = owner
         self._save()
 
@@ -306,10 +319,20 @@ class _Run:
             ledger.owners.pop(self.name, None)
         else:
             objects = set(self.wanted.objects) | (previous - gone if self.request.accumulates else set())
-            ledger.owners[self.name] = Owner(self._options(), self.request.single, objects)
+            ledger.owners[self.name] = Owner(self._options(), self.request.single, objects, self.declared)
         self._prune(gone)
         held = {item for owner in ledger.owners.values() for item in owner.objects}
         ledger.made = {item: value for item, value in ledger.made.items() if item in held}
+
+    def _remember_unchanged(self) -> None:
+        """Nothing to do on the system; the ledger is written only if it is new that this owner asks for it."""
+        objects = set(self.wanted.objects)
+        if self.request.accumulates and self.old:
+            objects |= self.old.objects
+        if self.request.absent or not self.old or (self.old.options, self.old.objects) != (self._options(), objects) \
+                or self.ledger.owners.keys() != self.known_owners:
+            self._remember([], {}, self.old.objects if self.old else set())
+            self._save()
 
     def _prune(self, gone: set[KernelObject]) -> None:
         """Single resources that went with a namespace, or as the pair at a name that is another's now, are no more."""
@@ -333,8 +356,9 @@ class _Run:
 
     def _save(self) -> None:
         text = self.ledger.text()
-        if text != self.system.files.read("/var/lib/linuxnet-netns/ledger.json"):
+        if text != self.written:
             save_text(self.system, text)
+            self.written = text
 
     def _commit(self, changes: list[Change]) -> None:
         """Past undoing: let deleted namespaces end, and see their links off the host."""

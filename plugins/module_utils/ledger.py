@@ -36,16 +36,8 @@ class Owner:
     options: dict[str, Any]
     single: bool
     objects: set[KernelObject] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self._state: Optional[State] = None
-
-    @property
-    def state(self) -> State:
-        """The options as value objects, built once."""
-        if self._state is None:
-            self._state = State.from_options(self.options, self.single)
-        return self._state
+    #: The options as value objects.
+    state: State = field(default_factory=State)
 
 
 @dataclass
@@ -55,6 +47,8 @@ class Ledger:
     boot: str
     owners: dict[str, Owner] = field(default_factory=dict)
     made: dict[KernelObject, Optional[Value]] = field(default_factory=dict)
+    #: The file's text when it was read.
+    saved: Optional[str] = None
 
     def text(self) -> Optional[str]:
         """The file's text; None when there is nothing to remember."""
@@ -67,8 +61,11 @@ class Ledger:
         return json.dumps({"version": VERSION, "boot": self.boot, "owners": owners, "made": made}, sort_keys=True) + "\n"
 
     @classmethod
-    def load(cls, system: System) -> Ledger:
-        """Read the ledger. After a reboot, only what outlives one (files) still counts as made."""
+    def load(cls, system: System, known: tuple[dict[str, Any], Optional[State]] = ({}, None)) -> Ledger:
+        """Read the ledger. After a reboot, only what outlives one (files) still counts as made.
+
+        *known* are options whose State has been built already: a run that changes nothing reads back its own.
+        """
         boot = system.boot_id() or ""
         text = system.files.read(PATH)
         if text is None:
@@ -83,10 +80,11 @@ class Ledger:
             raise LedgerUnreadable(f"{PATH} has format {version}, this version of linuxnet.netns reads format {VERSION}; "
                                    "upgrade the collection that you run")
         try:
-            ledger = cls(boot)
+            ledger = cls(boot, saved=text)
             for name, entry in data["owners"].items():
                 ledger.owners[name] = Owner(entry["options"], entry["single"], {from_fields(item) for item in entry["objects"]})
-                ledger.owners[name].state  # noqa: B018  # built here so that nonsense is found before anything is touched
+                owner = ledger.owners[name]
+                owner.state = known[1] if known[1] is not None and owner.options == known[0] else State.from_options(owner.options, owner.single)
             ledger.made = {from_fields(item): value for item, value in data["made"]}
             same_boot = data["boot"] == boot
         except (ValueError, TypeError, KeyError, AttributeError, NetnsError) as error:
@@ -112,7 +110,7 @@ class Ledger:
             kept = [item for item, resource in zip(items, getattr(owner.state, list_name)) if resource.identity != identity]
             if len(kept) != len(items):
                 owner.options = {**owner.options, list_name: kept}
-        owner._state = None  # pylint: disable=protected-access
+        owner.state = owner.state.without([identity])
         if not owner.state.resources:
             del self.owners[name]
 

@@ -13,6 +13,7 @@ from .objects.kernel_object import KernelObject, Value
 from .objects.link_address import LinkAddress
 from .objects.link_route import LinkRoute
 from .objects.namespace import Namespace
+from .objects.sysctl import Sysctl
 from .objects.veth_pair import VethPair
 
 #: Why a change happens by itself: its link or its namespace goes.
@@ -118,8 +119,8 @@ def _vanishing(wanted: Wanted, released: Mapping[KernelObject, Optional[Value]],
             continue
         if _ends_with(item, namespaces):
             gone[item] = WITH_NAMESPACE
-        elif any(place in places for place in item.links):
-            gone[item] = WITH_LINK
+        elif any(place in places for place in item.links) and not (isinstance(item, Sysctl) and item.forwards and item in released):
+            gone[item] = WITH_LINK  # but forwarding is switched off before the link goes, not along with it
     return gone
 
 

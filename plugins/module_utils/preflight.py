@@ -15,11 +15,12 @@ from .desired.state import State, check_forwards
 from .desired.veth import MAIN_TABLE, End, network_of
 from .doors import processes
 from .doors.netlink import ALIAS, ROUTE_PROTOCOL
-from .doors.netlink_messages import Link
+from .doors.netlink_messages import Address, Link
 from .errors import Clash, InvalidOption, MissingDependency
 from .objects.kernel_object import KernelObject
 from .objects.link_route import LinkRoute
 from .objects.namespace import Namespace
+from .objects.sysctl import Sysctl
 from .objects.veth_pair import NOWHERE, VethPair
 from .plan import Change
 from .snapshot import Snapshot
@@ -60,7 +61,7 @@ def has_force_forwarding(system: System) -> bool:
 
 
 def is_ours(link: Link) -> bool:
-    return link.alias == ALIAS
+    return link.alias.startswith(ALIAS)
 
 
 def check_run_netns(system: System, really: bool) -> None:
@@ -94,12 +95,12 @@ def check_clashes(state: State, wanted: Wanted, snapshot: Snapshot, ours: set[Ke
             _check_there(f"{where_from}peer", veth.end, snapshot)
         else:
             _check_pair(where_from, veth.end, veth.peer, snapshot, ours, owner_of, single)
-        for option, end in zip(("", "peer."), veth.ends):
-            _check_addresses(f"{where_from}{option}addresses", end, state, snapshot)
     for list_name, items in (("nat", state.nat), ("forwards", state.forwards)):
         for number, item in enumerate(items):
             _check_netns_known("netns" if single else f"{list_name}[{number}].netns", item.netns, state, snapshot)
-    _check_default_routes(wanted, snapshot, ours, state)
+    _check_addresses(state, snapshot, single)
+    _check_default_routes(wanted, snapshot, state)
+    _check_sysctls(state, snapshot, single)
 
 
 def check_forwards_of_others(state: State, others: dict) -> None:
@@ -167,41 +168,63 @@ def _describe(link: Link, pair: Optional[VethPair], one: End) -> str:
     return f"a veth whose peer is {other[1]} {where(other[0])}"
 
 
-def _check_addresses(option: str, end: End, state: State, snapshot: Snapshot) -> None:
+def _check_addresses(state: State, snapshot: Snapshot, single: bool) -> None:
     """An address, or a whole network, that somebody else's interface has in the same namespace."""
-    if not end.addresses:
-        return
-    mine = {other.name for veth in state.veths for other in veth.ends if other.netns == end.netns}
+    mine = {end.place for veth in state.veths for end in veth.ends}
+    foreign: dict[str, list[tuple[Link, Address]]] = {}
+    for number, veth in enumerate(state.veths):
+        for option, end in zip(("addresses", "peer.addresses"), veth.ends):
+            if end.addresses:
+                if end.netns not in foreign:
+                    foreign[end.netns] = [(snapshot.links(end.netns)[link], item) for link, item in snapshot.all_addresses(end.netns)
+                                          if (end.netns, link) not in mine]
+                _check_end_addresses(option if single else f"veths[{number}].{option}", end, foreign[end.netns])
+
+
+def _check_end_addresses(option: str, end: End, foreign: list[tuple[Link, Address]]) -> None:
     own_table = any(route.table != MAIN_TABLE for route in end.all_routes)
-    for link, there in snapshot.all_addresses(end.netns):
-        holder = snapshot.links(end.netns).get(link)
-        if link in mine or holder is None:
-            continue
-        whose = "made by linuxnet.netns for somebody else" if is_ours(holder) else "not made by linuxnet.netns"
-        for number, item in enumerate(end.addresses):
+    for link, there in foreign:
+        whose = "made by linuxnet.netns for somebody else" if is_ours(link) else "not made by linuxnet.netns"
+        theirs = network_of(there.address)
+        for number, item in enumerate(end.addresses or ()):
             if item.ip == there.address.ip:
-                raise Clash(f"{option}[{number}]: {str(item)!r} is already an address of interface {link} {where(end.netns)}, which was {whose}; "
+                raise Clash(f"{option}[{number}]: {str(item)!r} is already an address of interface {link.name} {where(end.netns)}, which was {whose}; "
                             "choose another address")
-            theirs, wanted = network_of(there.address), network_of(item)
-            if link == "lo" or own_table or not theirs or not wanted or theirs.version != wanted.version:
+            wanted = network_of(item)
+            if link.name == "lo" or own_table or not theirs or not wanted or theirs.version != wanted.version:
                 continue
             if theirs.subnet_of(wanted):  # type: ignore[arg-type]
-                raise Clash(f"{option}[{number}]: {str(item)!r} overlaps {there.address} of interface {link} {where(end.netns)}, which was {whose}; "
-                            "choose another network")
+                raise Clash(f"{option}[{number}]: {str(item)!r} overlaps {there.address} of interface {link.name} {where(end.netns)}, "
+                            f"which was {whose}; choose another network")
 
 
-def _check_default_routes(wanted: Wanted, snapshot: Snapshot, ours: set[KernelObject], state: State) -> None:
+def _check_default_routes(wanted: Wanted, snapshot: Snapshot, state: State) -> None:
     """A route that exists with the same table and metric through another interface would be in the way."""
     mine = {end.place for veth in state.veths for end in veth.ends}
+    foreign: dict[str, dict[tuple[int, str, int], str]] = {}
     for item in wanted.objects:
         if not isinstance(item, LinkRoute) or not snapshot.exists(item.netns):
             continue
-        for link, route in snapshot.all_routes(item.netns):
-            if (route.table, str(route.network), route.metric) != (item.table, item.to, item.metric) or link == item.link:
-                continue
-            if (item.netns, link) in mine or route.protocol == ROUTE_PROTOCOL:
-                continue
-            if route.network.version == 6 and link:
-                continue  # IPv6 keeps both
-            raise Clash(f"{item}: there is a route to {route.network} through {link or 'nowhere'} already, "
+        if item.netns not in foreign:
+            foreign[item.netns] = {
+                (route.table, str(route.network), route.metric): link for link, route in snapshot.all_routes(item.netns)
+                if (item.netns, link) not in mine and route.protocol != ROUTE_PROTOCOL and not (route.network.version == 6 and link)}
+        # (IPv6 keeps routes through several interfaces side by side)
+        link = foreign[item.netns].get((item.table, item.to, item.metric), item.link)
+        if link != item.link:
+            raise Clash(f"{item}: there is a route to {item.to} through {link or 'nowhere'} already, "
                         "which was not made by linuxnet.netns; use another metric or table")
+
+
+def _check_sysctls(state: State, snapshot: Snapshot, single: bool) -> None:
+    """A key that this kernel does not have; that of an interface which is yet to come reads as the default's."""
+    for number, netns in enumerate(state.namespaces):
+        ends = {end.name for veth in state.veths for end in veth.ends if end.netns == netns.name} | {"lo"}
+        for path, value in netns.sysctls:
+            there = snapshot.exists(netns.name)
+            link = Sysctl(netns.name, path).link
+            option = f"{'' if single else f'namespaces[{number}].'}sysctls.{path.replace('/', '.')}"
+            if link is not None and link not in ends and not (there and link in snapshot.links(netns.name)):
+                raise InvalidOption(option, value, f"names interface {link}, which is not {where(netns.name)}", "make the interface first")
+            if snapshot.sysctl(netns.name if there else "", path) is None and not snapshot.system.files.exists(f"/proc/sys/{path}"):
+                raise InvalidOption(option, value, "is not a sysctl of this kernel", "check the spelling with `sysctl -a`")

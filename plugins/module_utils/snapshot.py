@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Iterable, Optional
 
 from .doors import netlink_messages as wire
 from .doors.in_namespace import in_namespaces
+from .doors.netlink import ALIAS
 from .doors.netns_mounts import NameState
 from .objects.link_address import LinkAddress
 from .objects.link_route import LinkRoute, observed_route
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: A routing table of the kernel's own doing, whoever lists it.
 _NOT_CONFIGURED = (wire.RTPROT_RA,)
+#: Namespaces whose sockets are open at the same time.
+_AT_ONCE = 100
 
 
 class _Names(dict):
@@ -44,11 +47,12 @@ class Snapshot:
         self.names: dict[str, NameState] = _Names(system)
         self._links: dict[str, dict[str, wire.Link]] = {}
         self._addresses: dict[str, dict[str, dict[str, wire.Address]]] = {}
+        self._global_addresses: dict[str, list[tuple[str, wire.Address]]] = {}
         self._routes: dict[str, list[tuple[str, wire.Route]]] = {}
         self._route_objects: dict[str, dict[LinkRoute, str]] = {}
         self._sysctls: dict[tuple[str, str], Optional[str]] = {}
         self._tables: dict[str, Optional[str]] = {}
-        self._pairs: Optional[dict[VethPair, None]] = None
+        self._pairs: Optional[dict[tuple[str, str], VethPair]] = None
 
     def prefetch(self, objects: Iterable[KernelObject]) -> None:
         """Read all that these objects need, a namespace at a time."""
@@ -56,12 +60,14 @@ class Snapshot:
         networks = sorted({netns for item in objects if "links" in item.needs for netns in item.netns_names if netns != NOWHERE})
         deep = {netns for item in objects if "addresses" in item.needs or "routes" in item.needs for netns in item.netns_names}
         deep |= {netns for item in objects if isinstance(item, VethPair) for netns in item.netns_names}
-        self.system.netlink.prepare([netns for netns in networks if self.exists(netns)])
-        for netns in networks:
-            self.links(netns)
-            if netns in deep:
-                self._load_addresses(netns)
-                self._load_routes(netns)
+        there = [netns for netns in networks if self.exists(netns)]
+        for start in range(0, len(there), _AT_ONCE):
+            self.system.netlink.prepare(there[start:start + _AT_ONCE])
+            for netns in there[start:start + _AT_ONCE]:
+                self.links(netns)
+                if netns in deep:
+                    self._load_addresses(netns)
+                    self._load_routes(netns)
         self._read_sysctls([(item.netns, item.path) for item in objects if isinstance(item, Sysctl)])
 
     def exists(self, netns: str) -> bool:
@@ -79,7 +85,10 @@ class Snapshot:
     def link_name(self, netns: str, index: int) -> str:
         return next((link.name for link in self.links(netns).values() if link.index == index), "")
 
-    def pairs(self) -> dict[VethPair, None]:
+    def pairs(self) -> set[VethPair]:
+        return set(self._by_place().values())
+
+    def _by_place(self) -> dict[tuple[str, str], VethPair]:
         """Every veth pair with an end in a namespace read so far. A peer that is nowhere among them is NOWHERE."""
         if self._pairs is None:
             self._pairs = {}
@@ -92,23 +101,23 @@ class Snapshot:
                 peer = next((other for other in others if self._is_peer(netns, link, *other)), None)
                 settings = tuple({"mac": end.mac, "mtu": end.mtu} if end else {} for end in (link, peer[1] if peer else None))
                 pair = veth_pair((netns, link.name), (peer[0], peer[1].name) if peer else (NOWHERE, NOWHERE), settings)  # type: ignore[arg-type]
-                self._pairs.setdefault(pair)
+                self._pairs[netns, link.name] = pair
         return self._pairs
 
     def _is_peer(self, netns: str, link: wire.Link, other_netns: str, other: wire.Link) -> bool:
-        """Indexes repeat from namespace to namespace; where both ends carry our mark and point at each other that is
+        """Indexes repeat from namespace to namespace; where both ends carry our mark, which names the pair, that is
         proof enough, else the kernel is asked for the namespace's number."""
         if link.peer_netnsid is None:
             return netns == other_netns
         if netns == other_netns:
             return False
-        if link.alias and link.alias == other.alias:
+        if link.alias.startswith(ALIAS) and link.alias == other.alias:
             return True
         return self.system.netlink.netnsid(netns, other_netns) == link.peer_netnsid
 
     def pair_at(self, place: tuple[str, str]) -> Optional[VethPair]:
         self.links(place[0])
-        return next((pair for pair in self.pairs() if place in pair.links), None)
+        return self._by_place().get(place)
 
     # -- addresses and routes --
 
@@ -117,13 +126,14 @@ class Snapshot:
         self._load_addresses(netns)
         return self._addresses[netns].get(link, {})
 
-    def all_addresses(self, netns: str) -> Iterable[tuple[str, wire.Address]]:
-        """(link, address) of a namespace, the link-local ones left out."""
-        self._load_addresses(netns)
-        for link, found in self._addresses[netns].items():
-            for item in found.values():
-                if not item.address.is_link_local or item.address.version == 4:
-                    yield link, item
+    def all_addresses(self, netns: str) -> list[tuple[str, wire.Address]]:
+        """(link, address) of a namespace, IPv6's link-local ones left out."""
+        if netns not in self._global_addresses:
+            self._load_addresses(netns)
+            self._global_addresses[netns] = [
+                (link, item) for link, found in self._addresses[netns].items() for item in found.values()
+                if item.address.version == 4 or not item.address.is_link_local]
+        return self._global_addresses[netns]
 
     def _load_addresses(self, netns: str) -> None:
         if netns in self._addresses:
@@ -186,6 +196,8 @@ class Snapshot:
                 self._sysctls[netns, path] = None
                 if self.exists(netns):
                     by_netns.setdefault(netns, []).append(path)
+                elif Sysctl(netns, path).forwards:
+                    self._sysctls[netns, path] = self._in_new_namespace(path)
 
         def read(netns: str) -> None:
             for path in by_netns[netns]:
@@ -202,6 +214,15 @@ class Snapshot:
             parts[3] = "default"
             return self.system.files.sysctl("/".join(parts))
         return value
+
+    def _in_new_namespace(self, path: str) -> Optional[str]:
+        """A forwarding switch as the kernel sets it in a new namespace: IPv4's are copied from the host's, IPv6's are off."""
+        parts = path.split("/")
+        if parts[1] == "ipv6":
+            return "0"
+        if len(parts) == 5 and parts[3] != "all":
+            parts[3] = "default"
+        return self.system.files.sysctl("/".join(parts))
 
     def table(self, netns: str) -> Optional[str]:
         if netns not in self._tables:

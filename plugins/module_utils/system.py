@@ -15,6 +15,7 @@ from .doors.netlink import Netlink
 from .doors.netns_mounts import NetnsMounts
 from .doors.nft import Nft
 from .errors import SystemRefused
+from .objects.kernel_object import place
 
 #: The kernel takes a namespace apart in the background; its veths keep their names on the host for up to 0.1 s,
 #: with hundreds of namespaces a little longer.
@@ -60,8 +61,9 @@ class System:
                 if error.errno != errno.EEXIST or time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)  # the name of a pair whose namespace was just removed
+        pair = " -- ".join(place(item["netns"], item["name"]) for item in (end, peer))
         for item in (end, peer):
-            self.netlink.set_alias(item["netns"], item["name"])
+            self.netlink.set_alias(item["netns"], item["name"], pair)
             self._indexes.pop(item["netns"], None)
 
     def delete_link(self, netns: str, link: str) -> None:

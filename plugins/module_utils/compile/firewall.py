@@ -5,22 +5,24 @@
 
 How a packet meets it::
 
-    prerouting, raw      source_LINK    from a namespace: only its own addresses, never to 127.0.0.0/8
-    prerouting, dstnat   forwards       to a local address and a declared port: DNAT
-    output, dstnat       forwards       the same for what the host itself sends (hairpin)
-    forward, filter      from_LINK      from a namespace: replies, declared NAT, declared forwards; else drop
-                         to_LINK        to a namespace: replies, declared forwards; else drop
-                         opened         through a link on which we enabled forwarding: declared flows; else drop
-    postrouting, srcnat  hairpin_LINK   back to where it came from: hide behind the host's end
-                         nat            declared sources leave under the host's address
+    prerouting, raw      raw_prerouting    from a namespace: only its own addresses, never to 127.0.0.0/8
+    prerouting, dstnat   forwards          to a local address and a declared port: DNAT
+    output, dstnat       forwards_...      the same for what the host itself sends (hairpin)
+    forward, filter      from_inside       from a namespace: replies, declared flows; else drop
+                         to_inside         to a namespace: replies, declared flows; else drop
+                         opened            through a link on which we enabled forwarding: declared flows; else drop
+    postrouting, srcnat  nat_postrouting   back to where it came from: hide behind the host's end;
+                                           declared sources leave under the host's address
 
-Packets that concern none of our links fall through: other people's traffic is not ours to police.
+Packets that concern none of our links fall through: other people's traffic is not ours to police. Whatever grows
+with the number of namespaces is an element of a set, not a rule, wherever a rule for each has nothing to count.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
-from typing import Iterable, Iterator, Optional, Sequence
+from typing import Iterable, Iterator, Optional
 
 from ..desired import cidr
 from ..desired.netns_forward import Forward
@@ -72,6 +74,7 @@ def compile_ruleset(rules: Ruleset) -> Optional[str]:
 
 
 Chain = tuple[str, list[str]]
+VERSIONS = (4, 6)
 
 
 def _base(kind: str, hook: str, priority: int) -> str:
@@ -84,17 +87,16 @@ def chain_name(prefix: str, link: str) -> str:
     return f"{prefix}_{link}" if plain else f"{prefix}_x{link.encode().hex()}"
 
 
-def _dispatch(match: str, verdict: str, prefix: str, links: Iterable[str]) -> str:
-    """One lookup instead of a rule for each link."""
-    return f"{match} vmap {{ " + ", ".join(f'"{link}" : {verdict} {chain_name(prefix, link)}' for link in sorted(links)) + " }"
+def _set(items: Iterable) -> str:
+    return "{ " + ", ".join(str(item) for item in items) + " }"
 
 
 def _names(links: Iterable[str]) -> str:
-    return "{ " + ", ".join(f'"{link}"' for link in sorted(links)) + " }"
+    return _set(f'"{link}"' for link in sorted(links))
 
 
-def _set(items: Iterable) -> str:
-    return "{ " + ", ".join(str(item) for item in items) + " }"
+def _pairs(pairs: Iterable[tuple[str, cidr.Address]]) -> str:
+    return _set(f'"{link}" . {address}' for link, address in sorted(pairs, key=lambda pair: (pair[0], pair[1].packed)))
 
 
 def _family(version: int) -> str:
@@ -105,32 +107,40 @@ def _nfproto(version: int) -> str:
     return f"meta nfproto ipv{version}"
 
 
+def collapse(networks: Iterable[cidr.Network]) -> list:
+    """Networks without overlaps (nft refuses them in a set); a single address is written without prefix length."""
+    return [item.network_address if item.prefixlen == item.max_prefixlen else item
+            for item in ipaddress.collapse_addresses(networks)]  # type: ignore[type-var]
+
+
 # -- prerouting, raw: forged sources --
 
 
 def _sources(rules: Ruleset) -> Iterator[Chain]:
-    guarded = [item for item in rules.inside if item.sources is not None or item.localnet]
-    for item in guarded:
-        lines = []
-        if item.localnet:
-            lines.append("ip daddr 127.0.0.0/8 drop")
-        if item.sources is not None:
-            for version, always in ((4, ()), (6, ("fe80::/10", "::"))):
-                allowed = [*collapse(cidr.of_version(item.sources, version)), *always]
-                if allowed:
-                    lines.append(f"{_family(version)} saddr {_set(allowed)} accept")
-            lines.append("drop")
-        yield chain_name("source", item.link), lines
+    """Single addresses, which is what nearly all namespaces have, are elements of one set; whoever has networks
+    behind it gets a chain."""
+    guarded = [item for item in rules.inside if item.sources is not None]
+    localnet = [item.link for item in rules.inside if item.localnet]
+    lines = [f"iifname {_names(localnet)} ip daddr 127.0.0.0/8 drop"] if localnet else []
+    for version in VERSIONS:
+        hosts = [(item.link, net.network_address) for item in guarded for net in cidr.of_version(item.sources or (), version)
+                 if net.prefixlen == net.max_prefixlen]
+        if hosts:
+            lines.append(f"iifname . {_family(version)} saddr {_pairs(hosts)} accept")
+    wide = {item.link: [net for net in item.sources or () if net.prefixlen < net.max_prefixlen] for item in guarded}
+    wide = {link: nets for link, nets in wide.items() if nets}
+    for link, nets in sorted(wide.items()):
+        yield chain_name("source", link), [
+            f"{_family(version)} saddr {_set(collapse(cidr.of_version(nets, version)))} accept"
+            for version in VERSIONS if cidr.of_version(nets, version)]
+    if wide:
+        lines.append("iifname vmap " + _set(f'"{link}" : jump {chain_name("source", link)}' for link in sorted(wide)))
     if guarded:
-        yield "raw_prerouting", [
-            _base("filter", "prerouting", RAW), _dispatch("iifname", "goto", "source", [item.link for item in guarded])]
-
-
-def collapse(networks: Sequence[cidr.Network]) -> list:
-    """Networks without overlaps (nft refuses them in a set); a single address is written without prefix length."""
-    import ipaddress  # pylint: disable=import-outside-toplevel
-
-    return [item.network_address if item.prefixlen == item.max_prefixlen else item for item in ipaddress.collapse_addresses(networks)]
+        # neighbour discovery speaks from link-local and unspecified addresses
+        lines += [f"iifname {_names(item.link for item in guarded)} ip6 saddr {{ fe80::/10, :: }} accept",
+                  f"iifname {_names(item.link for item in guarded)} drop"]
+    if lines:
+        yield "raw_prerouting", [_base("filter", "prerouting", RAW), *lines]
 
 
 # -- destination NAT --
@@ -189,38 +199,29 @@ def _target(forward: Forward, protocol: str) -> str:
 
 
 def _filter(rules: Ruleset) -> Iterator[Chain]:
-    links = [item.link for item in rules.inside]
-    yield "declared", [*_declared_nat(rules, links), *_declared_forwards(rules)]
-    for item in rules.inside:
-        friends = [f"oifname {_names(item.friends)} accept"] if item.friends else []
-        yield chain_name("from", item.link), ["ct state established,related accept", "jump declared", *friends, "drop"]
-        yield chain_name("to", item.link), ["ct state established,related accept", "jump declared", "drop"]
+    links = {item.link for item in rules.inside}
+    yield "declared", [*_declared_forwards(rules), *_declared_nat(rules, links)]
     lines = [_base("filter", "forward", FILTER)]
+    accepting = ["ct state established,related accept", "jump declared"]
     if links:
-        lines += [_dispatch("iifname", "goto", "from", links), _dispatch("oifname", "goto", "to", links)]
+        friendly = {item.link: item.friends for item in rules.inside if item.friends}
+        groups = sorted({(item.link, *friends) for item in rules.inside for friends in [friendly.get(item.link, ())] if friends})
+        among = [f"iifname {_names([link])} oifname {_names(friends)} accept" for link, *friends in groups]
+        everyone = {link for link, *friends in groups}
+        if everyone and all({link, *friends} == everyone for link, *friends in groups):
+            among = [f"iifname {_names(everyone)} oifname {_names(everyone)} accept"]
+        yield "from_inside", [*accepting, *among, "drop"]
+        yield "to_inside", [*accepting, "drop"]
+        lines += [f"iifname {_names(links)} goto from_inside", f"oifname {_names(links)} goto to_inside"]
     opened = []
     for version, names in sorted(rules.opened.items()):
-        names = tuple(name for name in names if name not in links)
-        if names:
-            match = "" if EVERY in names else f"iifname {_names(names)} "
+        outside = set(names) - links
+        if outside:
+            match = "" if EVERY in outside else f"iifname {_names(outside)} "
             opened.append(f"{match}{_nfproto(version)} goto opened")
     if opened:
-        yield "opened", ["jump replies", "jump declared", "drop"]
-        yield "replies", list(_replies(rules)) or ["return"]
+        yield "opened", [*_replies(rules), "jump declared", "drop"]
     yield "filter_forward", [*lines, *opened]
-
-
-def _declared_nat(rules: Ruleset, inside: list[str]) -> Iterator[str]:
-    for nat, own in rules.nat:
-        if not nat.forward:
-            continue
-        out = _names(nat.out_interface) if nat.out_interface else ""
-        if not out:
-            closed = sorted({*own, *inside} - (set(rules.defaults) - set(own)))
-            out = f"!= {_names(closed)}" if closed else ""
-        for version in nat.versions:
-            yield (f"{_family(version)} saddr {_set(collapse(cidr.of_version(nat.source, version)))} "
-                   f'{"oifname " + out + " " if out else ""}ct state new accept comment "nat {nat.name}"')
 
 
 def _declared_forwards(rules: Ruleset) -> Iterator[str]:
@@ -230,13 +231,33 @@ def _declared_forwards(rules: Ruleset) -> Iterator[str]:
                    f'accept comment "forward {forward.name}"')
 
 
+def _declared_nat(rules: Ruleset, inside: set[str]) -> Iterator[str]:
+    """Out through the interfaces that were named; where none was, anywhere but into other namespaces, unless that is
+    where the default route leads."""
+    anywhere = [(nat, own) for nat, own in rules.nat if nat.forward and not nat.out_interface]
+    for nat, _own in rules.nat:
+        if nat.forward and nat.out_interface:
+            for version in nat.versions:
+                yield (f"{_family(version)} saddr {_set(collapse(cidr.of_version(nat.source, version)))} "
+                       f"oifname {_names(nat.out_interface)} ct state new accept")
+    if not anywhere:
+        return
+    own_links = {link for _nat, own in anywhere for link in own}
+    closed = (inside | own_links) - (set(rules.defaults) - own_links)
+    if closed:
+        yield f"oifname {_names(closed)} return"
+    for version in VERSIONS:
+        sources = collapse(net for nat, _own in anywhere for net in cidr.of_version(nat.source, version))
+        if sources:
+            yield f"{_family(version)} saddr {_set(sources)} ct state new accept"
+
+
 def _replies(rules: Ruleset) -> Iterator[str]:
     """Replies of declared flows, told by how they began: on a link that was closed, no other flow gets through."""
-    for nat, _own in rules.nat:
-        if nat.forward:
-            for version in nat.versions:
-                yield (f"ct state established,related ct original {_family(version)} saddr "
-                       f"{_set(collapse(cidr.of_version(nat.source, version)))} accept")
+    for version in VERSIONS:
+        sources = collapse(net for nat, _own in rules.nat if nat.forward for net in cidr.of_version(nat.source, version))
+        if sources:
+            yield f"ct state established,related ct original {_family(version)} saddr {_set(sources)} accept"
     if rules.forwards:
         yield "ct state established,related ct status dnat accept"
 
@@ -245,32 +266,32 @@ def _replies(rules: Ruleset) -> Iterator[str]:
 
 
 def _source_nat(rules: Ruleset) -> Iterator[Chain]:
-    hairpin = {}
-    for forward, behind in rules.forwards:
-        if forward.hairpin:
-            for link in behind:
-                hairpin.setdefault(link, []).append(forward)
-    for link, forwards in sorted(hairpin.items()):
-        yield chain_name("hairpin", link), list(_hairpin(rules, link, forwards))
-    lines = [line for nat, own in rules.nat for line in _nat(nat, own)]
-    if hairpin:
-        lines.insert(0, "ct status dnat " + _dispatch("oifname", "jump", "hairpin", hairpin))
+    lines = [*_hairpin(rules), *(line for nat, own in rules.nat for line in _nat(nat, own))]
     if lines:
         yield "nat_postrouting", [_base("nat", "postrouting", SRCNAT), *lines]
 
 
-def _hairpin(rules: Ruleset, link: str, forwards: list[Forward]) -> Iterator[str]:
+def _hairpin(rules: Ruleset) -> Iterator[str]:
     """A namespace that reaches itself through the host must get the answers from the host, and nobody can answer
     to 127.0.0.1."""
-    sources = next((item.sources for item in rules.inside if item.link == link), None) or ()
-    for version in sorted({forward.version for forward in forwards}):
-        own = [*cidr.of_version(sources, version)]
-        for forward in forwards:
-            if forward.version == version:
-                own.append(cidr.network("to_address", str(forward.to_address)))
-        if version == 4:
-            own.append(cidr.network("hairpin", "127.0.0.0/8"))
-        yield f"{_family(version)} saddr {_set(collapse(own))} counter masquerade"
+    behind = {item.link: item.sources or () for item in rules.inside}
+    hosts: dict[int, set[tuple[str, cidr.Address]]] = {4: set(), 6: set()}
+    wide: dict[int, dict[str, list[cidr.Network]]] = {4: {}, 6: {}}
+    for forward, links in rules.forwards:
+        for link in links if forward.hairpin else ():
+            hosts[forward.version].add((link, forward.to_address))
+            for net in cidr.of_version(behind.get(link, ()), forward.version):
+                if net.prefixlen == net.max_prefixlen:
+                    hosts[forward.version].add((link, net.network_address))
+                else:
+                    wide[forward.version].setdefault(link, []).append(net)
+    for version in VERSIONS:
+        if hosts[version]:
+            yield f"ct status dnat oifname . {_family(version)} saddr {_pairs(hosts[version])} masquerade"
+        for link, nets in sorted(wide[version].items()):
+            yield f'ct status dnat oifname "{link}" {_family(version)} saddr {_set(collapse(nets))} masquerade'
+    if hosts[4]:
+        yield f"ct status dnat oifname {_names({link for link, _address in hosts[4]})} ip saddr 127.0.0.0/8 masquerade"
 
 
 def _nat(nat: Nat, own: tuple[str, ...]) -> Iterator[str]:

@@ -5,22 +5,32 @@
 
 from __future__ import annotations
 
-from typing import Iterable, NamedTuple
+import bisect
+from typing import Iterable
 
 from ..desired.cidr import Network
 from ..desired.veth import MAIN_TABLE, End
 
 
-class Reach(NamedTuple):
+class Reach:
     """The view of one namespace.
 
-    ``networks``: (network, link) pairs, connected or routed, default routes not among them; ``ours``: links that we
-    made; ``defaults``: links that a default route uses, by IP version.
+    ``ours``: links that we made; ``defaults``: links that a default route uses, by IP version. Networks are looked up
+    by prefix length and by bisection: with hundreds of namespaces, each question is asked hundreds of times.
     """
 
-    networks: tuple[tuple[Network, str], ...]
-    ours: frozenset[str]
-    defaults: dict[int, tuple[str, ...]]
+    def __init__(self, networks: Iterable[tuple[Network, str]], ours: Iterable[str], defaults: dict[int, tuple[str, ...]]) -> None:
+        self.ours = frozenset(ours)
+        self.defaults = defaults
+        self._exact: dict[tuple[int, int], dict[int, set[str]]] = {}
+        self._ranked: dict[int, list[tuple[int, int, str]]] = {4: [], 6: []}
+        for network, link in networks:
+            start = int(network.network_address)
+            self._exact.setdefault((network.version, network.prefixlen), {}).setdefault(start, set()).add(link)
+            self._ranked[network.version].append((start, network.prefixlen, link))
+        for ranked in self._ranked.values():
+            ranked.sort()
+        self._known: dict[Network, frozenset[str]] = {}
 
     def towards(self, networks: Iterable[Network]) -> tuple[str, ...]:
         """The links behind which *networks* live.
@@ -28,21 +38,33 @@ class Reach(NamedTuple):
         Our own links are asked first: an uplink in 10.0.0.0/8 must not be taken for the way to 10.1.0.0/30 behind a
         pair of ours. Else the longest matching prefix decides, as in the kernel.
         """
-        found: set[str] = set()
-        for network in networks:
-            same = [(other, link) for other, link in self.networks if other.version == network.version and other.overlaps(network)]
-            mine = [(other, link) for other, link in same if link in self.ours]
-            inner = {link for other, link in mine if other.prefixlen >= network.prefixlen}
-            if inner:
-                found |= inner
-                continue
-            wider = [(other.prefixlen, link) for other, link in mine or same if other.prefixlen <= network.prefixlen]
-            if wider:
-                longest = max(prefix for prefix, _link in wider)
-                found |= {link for prefix, link in wider if prefix == longest}
-            else:
-                found |= {link for _other, link in same}
-        return tuple(sorted(found))
+        return tuple(sorted({link for network in networks for link in self._towards(network)}))
+
+    def _towards(self, network: Network) -> frozenset[str]:
+        if network not in self._known:
+            inner = self._inside(network)
+            wider = self._around(network)
+            mine = inner & self.ours or next((links & self.ours for links in wider if links & self.ours), None)
+            self._known[network] = frozenset(mine or (wider[0] if wider else inner))
+        return self._known[network]
+
+    def _inside(self, network: Network) -> set[str]:
+        """Links of networks that are *network* or a part of it."""
+        ranked = self._ranked[network.version]
+        first = bisect.bisect_left(ranked, (int(network.network_address), 0, ""))
+        last = bisect.bisect_right(ranked, (int(network.broadcast_address), network.max_prefixlen + 1, ""))
+        return {link for _start, prefix, link in ranked[first:last] if prefix >= network.prefixlen}
+
+    def _around(self, network: Network) -> list[set[str]]:
+        """Links of networks that contain *network*, the narrowest first."""
+        found = []
+        for (version, prefix), by_start in sorted(self._exact.items(), key=lambda item: -item[0][1]):
+            if version == network.version and prefix <= network.prefixlen:
+                size = network.max_prefixlen - prefix
+                start = int(network.network_address) >> size << size
+                if start in by_start:
+                    found.append(by_start[start])
+        return found
 
 
 def reach(ends: Iterable[End], ours: Iterable[str], addresses: Iterable[tuple[str, Network]],
@@ -63,7 +85,7 @@ def reach(ends: Iterable[End], ours: Iterable[str], addresses: Iterable[tuple[st
         if link not in routed:
             _add_route(networks, defaults, link, to, table)
     return Reach(
-        tuple(sorted(networks, key=lambda item: (item[0].version, int(item[0].network_address), item[0].prefixlen, item[1]))),
+        networks,
         frozenset(ours) | {end.name for end in ends},
         {version: tuple(sorted(links)) for version, links in defaults.items()},
     )

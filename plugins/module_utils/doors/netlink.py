@@ -23,8 +23,9 @@ from .in_namespace import in_namespaces, path_of
 
 #: Marks our routes (`ip route show proto 196`); the number is free in rt_protos.
 ROUTE_PROTOCOL = 196
-#: What we write into the alias of a link that we made (`ip link show`).
-ALIAS = "linuxnet.netns"
+#: How the alias of a link that we made begins (`ip link show`); which pair it belongs to follows.
+ALIAS = "linuxnet.netns: "
+_MOST_ALIAS = 255
 
 #: Sockets kept open at once: the usual soft limit is 1024 files, and Ansible needs some itself.
 MOST_SOCKETS = 200
@@ -165,9 +166,10 @@ class Netlink:
             for handle in handles:
                 os.close(handle)
 
-    def set_alias(self, netns: str, name: str) -> None:
+    def set_alias(self, netns: str, name: str, text: str) -> None:
         """Mark a link as ours; the kernel ignores the alias in the message that creates it."""
-        self._write(netns, "link", wire.RTM_NEWLINK, 0, {}, [("IFLA_IFNAME", name), ("IFLA_IFALIAS", ALIAS)])
+        alias = (ALIAS + text).encode("utf-8", "surrogateescape")[:_MOST_ALIAS].decode("utf-8", "ignore")
+        self._write(netns, "link", wire.RTM_NEWLINK, 0, {}, [("IFLA_IFNAME", name), ("IFLA_IFALIAS", alias)])
 
     def delete_link(self, netns: str, name: str) -> None:
         self._write(netns, "link", wire.RTM_DELLINK, 0, {}, [("IFLA_IFNAME", name)])

@@ -24,6 +24,8 @@ PRESENT = "present"
 
 Value = Any
 
+_FIELDS: dict[type, list[str]] = {}
+
 
 @dataclasses.dataclass(frozen=True)
 class KernelObject:
@@ -71,7 +73,10 @@ class KernelObject:
 
     def fields(self) -> list[Any]:
         """What identifies the object, as JSON: kind first."""
-        return [self.kind, *(getattr(self, item.name) for item in dataclasses.fields(self) if item.compare)]
+        cls = type(self)
+        if cls not in _FIELDS:
+            _FIELDS[cls] = [item.name for item in dataclasses.fields(self) if item.compare]
+        return [self.kind, *(getattr(self, name) for name in _FIELDS[cls])]
 
 
 def place(netns: str, link: str) -> str:

@@ -36,8 +36,13 @@ class Sysctl(KernelObject):
         return f"sysctl {self.path} {where(self.netns)}"
 
     @property
+    def forwards(self) -> bool:
+        """True for a switch that lets packets through."""
+        return self.path.endswith(_FORWARDING)
+
+    @property
     def order(self) -> int:
-        if self.path.endswith(_FORWARDING):
+        if self.forwards:
             return 60
         return 26 if self.link is None else 45
 
@@ -55,7 +60,7 @@ class Sysctl(KernelObject):
 
     @property
     def links(self) -> tuple[tuple[str, str], ...]:
-        return () if self.link is None or self.order == 60 else ((self.netns, self.link),)
+        return () if self.link is None else ((self.netns, self.link),)
 
     def observed(self, snapshot: Snapshot) -> Optional[str]:
         return snapshot.sysctl(self.netns, self.path)

@@ -44,7 +44,7 @@ class VethPair(KernelObject):
         return ((self.netns, self.name), (self.peer_netns, self.peer_name))
 
     def observed(self, snapshot: Snapshot) -> Optional[str]:
-        return PRESENT if self in snapshot.pairs() else None
+        return PRESENT if snapshot.pair_at((self.netns, self.name) if self.netns != NOWHERE else (self.peer_netns, self.peer_name)) == self else None
 
     def apply(self, system: System, before: Optional[str], after: Optional[str]) -> None:
         if after:
