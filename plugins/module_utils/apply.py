@@ -30,6 +30,7 @@ class Journal:
         """Do all of *changes*; raises StepFailed, after undoing everything in this journal, if one fails."""
         steps = [change for change in changes if not change.implied]
         along = [change for change in changes if change.implied == WITH_LINK]
+        self._system.netlink.expect(change.item.netns_names[0] for change in steps if change.item.GROUPED)
         for number, change in enumerate(steps, 1):
             try:
                 exact = change.item.apply(self._system, change.before, change.after)

@@ -39,12 +39,23 @@ def check_privileges() -> list[str]:
     if not has_pyroute2():
         raise MissingDependency("the Python library pyroute2 was not found on this host; install the package python3-pyroute2, "
                                 "or `pip install pyroute2` for the interpreter that Ansible uses")
-    try:
-        if not os.path.samestat(os.stat("/proc/self/ns/mnt"), os.stat("/proc/1/ns/mnt")):
-            return ["this runs in another mount namespace than the host's init; namespaces made here may not be visible to the host"]
-    except OSError:
-        pass  # a sandbox that hides its init
+    if _in_other_mount_namespace():
+        return ["this runs in another mount namespace than the host's init; namespaces made here may not be visible to the host"]
     return []
+
+
+def _in_other_mount_namespace() -> bool:
+    """Mounts have numbers that no two mount namespaces share. (/proc/1/ns/mnt says it too, but sandboxes hide that.)"""
+    try:
+        mine, hosts = (_mount_ids(process) for process in ("self", "1"))
+    except OSError:
+        return False
+    return bool(mine and hosts) and not mine & hosts
+
+
+def _mount_ids(process: str) -> set[str]:
+    with open(f"/proc/{process}/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
+        return {line.split(" ", 1)[0] for line in stream}
 
 
 def has_pyroute2() -> bool:
@@ -219,6 +230,8 @@ def _check_default_routes(wanted: Wanted, snapshot: Snapshot, state: State) -> N
 def _check_sysctls(state: State, snapshot: Snapshot, single: bool) -> None:
     """A key that this kernel does not have; that of an interface which is yet to come reads as the default's."""
     for number, netns in enumerate(state.namespaces):
+        if not netns.sysctls:
+            continue
         ends = {end.name for veth in state.veths for end in veth.ends if end.netns == netns.name} | {"lo"}
         for path, value in netns.sysctls:
             there = snapshot.exists(netns.name)

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 #: A routing table of the kernel's own doing, whoever lists it.
 _NOT_CONFIGURED = (wire.RTPROT_RA,)
-#: Namespaces whose sockets are open at the same time.
-_AT_ONCE = 100
 
 
 class _Names(dict):
@@ -60,14 +58,12 @@ class Snapshot:
         networks = sorted({netns for item in objects if "links" in item.needs for netns in item.netns_names if netns != NOWHERE})
         deep = {netns for item in objects if "addresses" in item.needs or "routes" in item.needs for netns in item.netns_names}
         deep |= {netns for item in objects if isinstance(item, VethPair) for netns in item.netns_names}
-        there = [netns for netns in networks if self.exists(netns)]
-        for start in range(0, len(there), _AT_ONCE):
-            self.system.netlink.prepare(there[start:start + _AT_ONCE])
-            for netns in there[start:start + _AT_ONCE]:
-                self.links(netns)
-                if netns in deep:
-                    self._load_addresses(netns)
-                    self._load_routes(netns)
+        self.system.netlink.expect(netns for netns in networks if self.exists(netns))
+        for netns in networks:
+            self.links(netns)
+            if netns in deep:
+                self._load_addresses(netns)
+                self._load_routes(netns)
         self._read_sysctls([(item.netns, item.path) for item in objects if isinstance(item, Sysctl)])
 
     def exists(self, netns: str) -> bool:

@@ -43,6 +43,8 @@ class System:
 
     def index(self, netns: str, link: str) -> int:
         """An interface's index, from one dump for all of them."""
+        if link == "lo":
+            return 1
         if link not in self._indexes.get(netns, ()):
             self._indexes[netns] = {item.name: item.index for item in self.netlink.links(netns)}
         try:

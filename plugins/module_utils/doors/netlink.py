@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 import struct
-from typing import Any, Iterator, Optional
+from typing import Any, Iterable, Iterator, Optional
 
 from ..errors import SystemRefused
 from . import netlink_messages as wire
@@ -27,8 +28,10 @@ ROUTE_PROTOCOL = 196
 ALIAS = "linuxnet.netns: "
 _MOST_ALIAS = 255
 
-#: Sockets kept open at once: the usual soft limit is 1024 files, and Ansible needs some itself.
-MOST_SOCKETS = 200
+#: Sockets kept open at once at most, and how many files to leave to others: the usual limit is 1024.
+_MOST_SOCKETS, _FILES_LEFT = 1000, 300
+#: Sockets opened in one go.
+_AT_ONCE = 100
 _RETRIES = 20
 _SOL_NETLINK = 270
 _NETLINK_EXT_ACK = 11
@@ -91,6 +94,9 @@ class Netlink:
 
     def __init__(self) -> None:
         self._sockets: dict[str, NetlinkSocket] = {}
+        self._expected: list[str] = []
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most = _MOST_SOCKETS if limit < 0 else max(8, min(_MOST_SOCKETS, limit - _FILES_LEFT))
 
     def close(self) -> None:
         """Close all sockets: an open one keeps a deleted namespace alive."""
@@ -103,17 +109,23 @@ class Netlink:
         if found:
             found.close()
 
-    def prepare(self, names: list[str]) -> None:
-        """Open the sockets of many namespaces in one go."""
-        missing = [name for name in names if name not in self._sockets]
-        if len(self._sockets) + len(missing) > MOST_SOCKETS:
-            self.close()
-        self._sockets.update(in_namespaces(missing[:MOST_SOCKETS], lambda name: NetlinkSocket()))
+    def expect(self, names: Iterable[str]) -> None:
+        """Say which namespaces come next, in order: their sockets are then opened many at a time."""
+        self._expected = list(dict.fromkeys(names))
 
     def _socket(self, netns: str) -> NetlinkSocket:
         if netns not in self._sockets:
-            self.prepare([netns])
+            self._open(netns)
         return self._sockets[netns]
+
+    def _open(self, netns: str) -> None:
+        start = self._expected.index(netns) if netns in self._expected else len(self._expected)
+        chunk = [name for name in self._expected[start + 1:start + _AT_ONCE]
+                 if name and name not in self._sockets and os.path.exists(path_of(name))]
+        chunk = [netns, *chunk][:self._most]
+        if len(self._sockets) + len(chunk) > self._most:
+            self.close()
+        self._sockets.update(in_namespaces(chunk, lambda _name: NetlinkSocket()))
 
     # -- reading --
 
@@ -132,6 +144,14 @@ class Netlink:
             messages = self._socket(netns).dump(wire.RTM_GETROUTE, wire.route_dump(family))
             found += [route for message in messages if message.kind == wire.RTM_NEWROUTE
                       for route in wire.routes(message)]
+        return found
+
+    def rules(self, netns: str) -> list[wire.Rule]:
+        """Policy rules of both families, in the order in which the kernel asks them."""
+        found = []
+        for family in (socket.AF_INET, socket.AF_INET6):
+            messages = self._socket(netns).dump(wire.RTM_GETRULE, wire.rule_dump(family))
+            found += [wire.rule(message) for message in messages if message.kind == wire.RTM_NEWRULE]
         return found
 
     def netnsid(self, netns: str, other: str) -> Optional[int]:

@@ -18,11 +18,13 @@ _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x100, 0x200
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWRULE, RTM_GETRULE = 32, 34
 RTM_NEWNSID, RTM_GETNSID = 88, 90
 
 IFF_UP = 1
 IFA_F_NODAD, IFA_F_TEMPORARY, IFA_F_DADFAILED, IFA_F_PERMANENT = 0x02, 0x01, 0x08, 0x80
 RTNH_F_ONLINK = 4
+FIB_RULE_INVERT, FR_ACT_TO_TBL, FR_ACT_GOTO = 2, 1, 2
 RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW = 1, 6, 7, 8, 9
 RT_SCOPE_LINK, RT_SCOPE_NOWHERE = 253, 255
 RT_TABLE_LOCAL = 255
@@ -83,6 +85,29 @@ class Route(NamedTuple):
     source: Optional[IpAddress]
     onlink: bool
     protocol: int
+
+
+class Rule(NamedTuple):
+    """A policy rule. ``action`` is FR_ACT_* or, as for routes, RTN_*; what a rule does not ask for is None."""
+
+    version: int
+    priority: int
+    action: int
+    table: int
+    goto: int
+    inverted: bool
+    source: Optional[IpNetwork]
+    destination: Optional[IpNetwork]
+    iif: str
+    oif: str
+    mark: Optional[tuple[int, int]]
+    tos: int
+    ip_protocol: int
+    source_ports: Optional[tuple[int, int]]
+    destination_ports: Optional[tuple[int, int]]
+    uids: Optional[tuple[int, int]]
+    l3mdev: bool
+    suppress_prefix: Optional[int]
 
 
 def messages(data: bytes) -> Iterator[Message]:
@@ -170,6 +195,30 @@ def _next_hops(data: bytes) -> Iterator[tuple[int, int, dict[int, bytes]]]:
             return
         yield flags, index, attributes(data[offset:offset + length], 8)
         offset += (length + 3) & ~3
+
+
+def rule_dump(family: int) -> bytes:
+    return route_dump(family)  # the same twelve bytes: the family, and nothing else asked for
+
+
+def rule(message: Message) -> Rule:
+    family, to_length, from_length, tos, table, action, flags = struct.unpack_from("=BBBBBxxBI", message.body)
+    found = attributes(message.body, 12)
+
+    def network(kind: int, length: int) -> Optional[IpNetwork]:
+        return ipaddress.ip_network((found[kind], length)) if kind in found else None
+
+    def span(kind: int, form: str) -> Optional[tuple[int, int]]:
+        return struct.unpack(form, found[kind]) if kind in found else None  # type: ignore[return-value]
+
+    suppress = struct.unpack("=i", found[14])[0] if 14 in found else -1
+    return Rule(
+        version=4 if family == socket.AF_INET else 6, priority=_number(found.get(6)), action=action, table=_number(found.get(15)) or table,
+        goto=_number(found.get(4)), inverted=bool(flags & FIB_RULE_INVERT), source=network(2, from_length), destination=network(1, to_length),
+        iif=_text(found.get(3)), oif=_text(found.get(17)), mark=(_number(found[10]), _number(found.get(16))) if 10 in found else None,
+        tos=tos, ip_protocol=_number(found.get(22)), source_ports=span(23, "=HH"), destination_ports=span(24, "=HH"), uids=span(20, "=II"),
+        l3mdev=bool(found.get(19, b"\0")[0]), suppress_prefix=None if suppress < 0 else suppress,
+    )
 
 
 def netnsid_query(handle: int) -> bytes:

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Works on a Debian or Ubuntu with git, make and python3; scripts/setup brings the rest. `make help` lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(CURDIR)/.cache
+COLLECTIONS := $(CACHE)/collections
+INSTALLED := $(COLLECTIONS)/ansible_collections/linuxnet/netns/MANIFEST.json
+# Directories too: their time changes when a file goes.
+SOURCES := galaxy.yml $(wildcard *.md LICENSE) \
+    $(shell find meta plugins roles playbooks docs extensions -name __pycache__ -prune -o -print 2>/dev/null)
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
+# The tests and the demo run what a user would install: the tarball, not the checkout.
+export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
+export PYTHONPATH := $(COLLECTIONS)
+
+# e.g. make unit PYTEST_ARGS='-k veth -x'
+PYTEST_ARGS ?=
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+.PHONY: setup
+setup: ## install what is missing, here (.venv) and on the system
+	@scripts/setup run test lint
+
+.PHONY: demo
+demo: setup-run build ## see it work: namespaces, NAT, forwards, and nothing left behind (root)
+	@scripts/demo
+
+# The integration tests come last: pytest's closing line is the last of the output.
+.PHONY: test
+test: ## everything below that tells good from bad (root)
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory matrix MATRIX_ARGS=--fast
+	@$(MAKE) --no-print-directory demo
+	@$(MAKE) --no-print-directory integration
+
+.PHONY: unit
+unit: setup-test build ## tests without root
+	@python -m pytest tests/unit $(PYTEST_ARGS)
+
+.PHONY: integration
+integration: setup-test build root ## tests against the kernel and nft (root)
+	@python -m pytest tests/integration $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: setup-lint build ## style, types, documentation, ansible-test sanity
+	@scripts/lint
+
+.PHONY: matrix
+matrix: setup-test build root ## unit and integration tests on every Python and pyroute2 (root; MATRIX_ARGS=--fast)
+	@python scripts/matrix $(MATRIX_ARGS)
+
+.PHONY: benchmark
+benchmark: setup-test build root ## time against other ways to do it (root)
+	@tests/benchmark/run $(BENCHMARK_ARGS)
+
+.PHONY: build
+build: setup-run $(INSTALLED) ## the tarball, installed into .cache/collections
+
+# The lock: two makes in one checkout may not build at once.
+$(INSTALLED): $(SOURCES)
+	@mkdir -p $(CACHE)
+	@flock $(CACHE)/build.lock scripts/build
+	@touch $@
+
+.PHONY: changelog
+changelog: setup-lint build ## bring CHANGELOG.md up to date from changelogs/fragments
+	@scripts/lint update-changelog
+
+.PHONY: clean
+clean: ## remove all that these targets made in the checkout
+	rm -rf .venv .cache .ansible tests/output
+
+.PHONY: setup-run setup-test setup-lint
+setup-run setup-test setup-lint: setup-%:
+	@scripts/setup $*
+
+.PHONY: root
+root:
+	@[ "$$(id -u)" -eq 0 ] || { echo "make: this needs root: network namespaces are made and removed" >&2; exit 1; }

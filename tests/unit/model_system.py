@@ -1,0 +1,242 @@
+# Copyright: linuxnet.netns contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The doors of the engine with model_kernel.py behind them, and converge() to run the engine on it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from unittest import mock
+
+from ansible_collections.linuxnet.netns.plugins.module_utils import engine, preflight, snapshot
+from ansible_collections.linuxnet.netns.plugins.module_utils.doors import conntrack, processes
+from ansible_collections.linuxnet.netns.plugins.module_utils.doors import netlink_messages as wire
+from ansible_collections.linuxnet.netns.plugins.module_utils.doors.netlink import ALIAS, ROUTE_PROTOCOL
+from ansible_collections.linuxnet.netns.plugins.module_utils.doors.netns_mounts import NameState
+from ansible_collections.linuxnet.netns.plugins.module_utils.system import System
+
+from model_kernel import refuse
+
+
+class _Netlink:
+    def __init__(self, kernel):
+        self._kernel = kernel
+
+    def close(self):
+        pass
+
+    def prepare(self, names):
+        for name in names:
+            self._kernel.space(name)
+
+    def forget(self, netns):
+        pass
+
+    def links(self, netns):
+        return [device.wire() for device in self._kernel.space(netns).devices.values()]
+
+    def addresses(self, netns):
+        return [wire.Address(device.index, item, wire.IFA_F_PERMANENT, 254 if device.name == "lo" else 0)
+                for device in self._kernel.space(netns).devices.values() for item in device.addresses]
+
+    def routes(self, netns):
+        return list(self._kernel.space(netns).routes)
+
+    def netnsid(self, netns, other):
+        return self._kernel.space(other).number
+
+    def _device(self, netns, name):
+        return self._kernel.space(netns).devices.get(name) or refuse(errno.ENODEV)
+
+    def add_veth(self, end, peer):
+        self._kernel.act()
+        made = self._kernel.add_veth(*((self._kernel.space(item["netns"]), item["name"], item.get("mac")) for item in (end, peer)))
+        for device, item in zip(made, (end, peer)):
+            device.mtu = item.get("mtu") or 1500
+
+    def set_alias(self, netns, name, text):
+        self._kernel.act()
+        self._device(netns, name).alias = ALIAS + text
+
+    def delete_link(self, netns, name):
+        self._kernel.act()
+        self._device(netns, name).end()
+
+    def set_link(self, netns, index, up=None, mac=None, mtu=None, master=None):
+        self._kernel.act()
+        space = self._kernel.space(netns)
+        device = space.by_index(index)
+        device.mac, device.mtu = mac or device.mac, mtu or device.mtu
+        if master is not None:
+            device.master = space.by_index(master) if master else None
+        if up is False:
+            device.take_down()
+        device.up = device.up if up is None else up
+
+    def add_address(self, netns, index, address):
+        self._kernel.act()
+        space = self._kernel.space(netns)
+        space.add_address(space.by_index(index), address)
+
+    def delete_address(self, netns, index, address):
+        self._kernel.act()
+        space = self._kernel.space(netns)
+        space.delete_address(space.by_index(index), address)
+
+    def add_route(self, netns, route):
+        self._kernel.act()
+        self._kernel.space(netns).add_route(route._replace(protocol=ROUTE_PROTOCOL))
+
+    def delete_route(self, netns, route):
+        self._kernel.act()
+        self._kernel.space(netns).delete_route(route)
+
+
+class _Nft:
+    def __init__(self, kernel):
+        self._kernel = kernel
+
+    def require(self):
+        return "nft"
+
+    def canonical(self, body):
+        return "table inet linuxnet_netns {\n%s}\n" % body
+
+    def table(self, netns):
+        return self._kernel.space(netns).table
+
+    def replace(self, netns, body):
+        self._kernel.act()
+        self._kernel.space(netns).table = None if body is None else self.canonical(body)
+
+
+class _Files:
+    def __init__(self, kernel):
+        self._kernel, self._files = kernel, kernel.files
+
+    def read(self, path):
+        return self._files.get(path)
+
+    def exists(self, path):
+        return path in self._files
+
+    def is_directory(self, path):
+        return path in self._files and self._files[path] is None
+
+    def write(self, path, text, mode=0o644):
+        self._kernel.act()
+        if not self.is_directory(os.path.dirname(path)):
+            refuse(errno.ENOENT)
+        self._files[path] = text
+
+    def remove(self, path):
+        if self._files.get(path) is not None:
+            self._kernel.act()
+            del self._files[path]
+
+    def make_directory(self, path, mode=0o755):
+        if not self.is_directory(path):
+            self._kernel.act()
+            self._files[path] = None
+
+    def remove_directory(self, path):
+        if self.is_directory(path) and not any(os.path.dirname(other) == path for other in self._files):
+            self._kernel.act()
+            del self._files[path]
+
+    def sysctl(self, path):
+        if path == "kernel/random/boot_id":
+            return self._kernel.boot
+        return self._kernel.space(self._kernel.current).sysctls.get(path.replace("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding"))
+
+    def set_sysctl(self, netns, path, value):
+        self._kernel.act()
+        return self._kernel.space(netns).set_sysctl(path, value)
+
+
+class _Mounts:
+    def __init__(self, kernel):
+        self._kernel, self._held = kernel, {}
+
+    def own_identity(self):
+        return self._kernel.host.identity
+
+    def names(self):
+        return sorted(name for name, entry in self._kernel.names.items() if entry[0])
+
+    def state(self, name):
+        if name not in self._kernel.names:
+            return NameState(None, False, 0)
+        space, mounts = self._kernel.names[name]
+        return NameState(space.identity if space else None, space is None, mounts)
+
+    def delete(self, name):
+        self._kernel.act()
+        space = self._kernel.names.pop(name)[0]
+        if space is not None:
+            self._held[name] = space
+
+    def give_back(self, name):
+        self._kernel.act()
+        self._kernel.names[name] = [self._held.pop(name, None) or self._kernel.new_space(), 1]
+
+    def unstack(self, name):
+        self._kernel.act()
+        self._kernel.names[name][1] = 1
+
+    def let_go(self):
+        while self._held:
+            self._kernel.end_space(self._held.popitem()[1])
+
+    def why_unfit(self, really):
+        return ""
+
+
+class ModelSystem(System):
+    """The engine's System with the model behind its doors."""
+
+    def __init__(self, kernel):
+        super().__init__()
+        self.netlink, self.nft, self.files, self.mounts = _Netlink(kernel), _Nft(kernel), _Files(kernel), _Mounts(kernel)
+
+
+@contextlib.contextmanager
+def inside(kernel):
+    """What the engine reaches without a door object (threads, locks, /proc, connection tracking) leads to the model."""
+
+    def visit(names, work):
+        found = {}
+        for name in names:
+            kernel.current = name
+            found[name] = work(name)
+        kernel.current = ""
+        return found
+
+    def forget(netns, doomed):
+        kernel.flows[netns] = [flow for flow in kernel.flows[netns] if flow not in doomed]
+
+    patches = (
+        mock.patch.object(snapshot, "in_namespaces", visit),
+        mock.patch.object(engine, "Lock", lambda _read_only: contextlib.nullcontext()),
+        mock.patch.object(preflight, "check_privileges", lambda: []),
+        mock.patch.object(processes, "inside", lambda names: {name: kernel.processes.get(name, []) for name in names}),
+        mock.patch.object(processes, "end", lambda name, timeout: kernel.processes.pop(name, None)),
+        mock.patch.object(conntrack, "flows", lambda netns: list(kernel.flows.get(netns, ()))),
+        mock.patch.object(conntrack, "forget", forget),
+    )
+    with contextlib.ExitStack() as stack:
+        for patch in patches:
+            stack.enter_context(patch)
+        yield
+
+
+def topology(options, name="default", absent=False):
+    """A Request as the module netns_topology makes it."""
+    return engine.Request(owner=f"topology {name}", options={} if absent else options, absent=absent)
+
+
+def converge(kernel, request, check_mode=False):
+    with inside(kernel):
+        return engine.converge(request, check_mode, ModelSystem(kernel))
