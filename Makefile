@@ -60,7 +60,7 @@ matrix: setup-test build root ## unit and integration tests on every Python and 
 
 .PHONY: benchmark
 benchmark: setup-test build root ## time against other ways to do it (root)
-	@tests/benchmark/run $(BENCHMARK_ARGS)
+	@python tests/benchmark/topology_scale.py $(BENCHMARK_ARGS)
 
 .PHONY: build
 build: setup-run $(INSTALLED) ## the tarball, installed into .cache/collections

@@ -318,11 +318,11 @@ def _module(options: dict[str, Any], identity: tuple[str, ...] = ("name",)) -> s
 class ModuleDocFragment:
     """One fragment for each module: ``linuxnet.netns.options.veth``, ...."""
 
-    NETNS = _module(_options(_NETNS))
-    VETH = _module(_veth())
-    NAT = _module(_options(_NAT))
-    FORWARD = _module(_options(_FORWARD))
-    TOPOLOGY = _module({
+    NETNS: str = _module(_options(_NETNS))
+    VETH: str = _module(_veth())
+    NAT: str = _module(_options(_NAT))
+    FORWARD: str = _module(_options(_FORWARD))
+    TOPOLOGY: str = _module({
         **_options(_TOPOLOGY),
         "namespaces": _items("Namespaces, with the options of M(linuxnet.netns.netns).", _options(_NETNS, "namespaces[].")),
         "veths": _items("Veth pairs, with the options of M(linuxnet.netns.veth).", _veth("veths[].")),

@@ -56,6 +56,8 @@ def report(module: AnsibleModule, work: Callable[[], dict[str, Any]]) -> None:
         module.fail_json(msg=str(error), error=error.kind)
     except Exception as error:  # pylint: disable=broad-exception-caught
         module.fail_json(msg=f"unexpected {type(error).__name__}: {error}", error="unexpected", exception=traceback.format_exc())
+    if not module._diff:  # pylint: disable=protected-access  # hundreds of namespaces make a long text
+        result.pop("diff", None)
     for warning in result.pop("warnings", []):
         module.warn(warning)
     module.exit_json(**result)

@@ -57,6 +57,7 @@ class Result:
     warnings: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
+        """For Ansible's exit_json()."""
         before = [line for change in self.changes for line in change.item.lines(change.before)]
         after = [line for change in self.changes for line in change.item.lines(change.after)]
         return {
@@ -134,7 +135,7 @@ class _Run:
                     self.name = name  # the same pair, named from its other end
                 elif request.single and not request.absent:
                     self.foreign_owner = name
-                else:
+                elif resource.kind in ("netns", "veth"):
                     raise Clash(f"{resource.kind} {resource.identity[-1]} belongs to {name}; change it there, or remove it there first")
         if adopted:
             owner = self.ledger.owners.setdefault(self.name, Owner({}, self.request.single))
@@ -142,8 +143,8 @@ class _Run:
 
     # -- plan --
 
-    def plan(self, snapshot: Snapshot) -> list[Change]:
-        """What it takes to get from *snapshot* to what is asked."""
+    def plan(self, snapshot: Snapshot, verifying: bool = False) -> list[Change]:
+        """What it takes to get from *snapshot* to what is asked. *verifying*: asked again, after carrying it out."""
         self.wanted = wanted = Wanted()
         for netns in self.state.namespaces:
             compile_netns(netns, wanted)
@@ -154,16 +155,18 @@ class _Run:
         self._explicit_removal(snapshot)
         if any(isinstance(item, Namespace) for item in (*recorded, *self.explicit)):
             snapshot.links(HOST)  # the other ends of pairs that end with a namespace
-        ours = set(self.ledger.made)
-        preflight.check_forwards_of_others(self.state, self.others)
-        preflight.check_clashes(self.state, self.wanted, snapshot, ours, self._owner_of, self.request.single)
+        if not verifying:
+            preflight.check_forwards_of_others(self.state, self.others)
+            preflight.check_clashes(self.state, self.wanted, snapshot, set(self.ledger.made), self._owner_of, self.request.single)
         self._compile_rules(snapshot, recorded)
         held_by_others = {item for owner in self.others.values() for item in owner.objects}
         released = {} if self.request.accumulates and not self.request.absent else {
             item: self.ledger.made[item] for item in recorded
             if item in self.ledger.made and item not in held_by_others and item not in wanted.objects}
         released.update(self._tables_released(snapshot, recorded))
-        released.update({item: None for item in self.explicit})
+        for item in self.explicit:
+            released.pop(item, None)  # the key itself says what to do with processes inside
+            released[item] = None
         self._keep_routers(released, snapshot)
         changes = make_plan(wanted, released, snapshot)
         self._repairs(changes)
@@ -287,7 +290,7 @@ class _Run:
             self._intend(changes, previous)
             journal.carry_out(changes)
             self.ledger.made.update({item: value for item, value in journal.originals.items() if self.ledger.made.get(item) is None})
-            journal.settle(lambda: self.plan(Snapshot(self.system)), changes)
+            journal.settle(lambda: self.plan(Snapshot(self.system), verifying=True), changes)
             self._remember(changes, journal.originals, previous)
             self._save()
         except BaseException:

@@ -31,6 +31,7 @@ class System:
         self.files = Files()
         self.mounts = NetnsMounts()
         self._indexes: dict[str, dict[str, int]] = {}
+        self._created: dict[tuple[str, str], dict[str, Any]] = {}
 
     def close(self) -> None:
         self.netlink.close()
@@ -53,7 +54,7 @@ class System:
             raise SystemRefused(f"there is no interface {link} {'in ' + netns if netns else 'on the host'}", errno.ENODEV) from None
 
     def add_veth(self, end: dict[str, Any], peer: dict[str, Any]) -> None:
-        """Make a pair and mark both ends as ours."""
+        """Make a pair and mark both ends as ours. Ends are dicts of netns, name, mac, mtu and up."""
         deadline = time.monotonic() + _SETTLE
         while True:
             try:
@@ -65,8 +66,14 @@ class System:
                 time.sleep(0.02)  # the name of a pair whose namespace was just removed
         pair = " -- ".join(place(item["netns"], item["name"]) for item in (end, peer))
         for item in (end, peer):
-            self.netlink.set_alias(item["netns"], item["name"], pair)
+            self.netlink.mark(item["netns"], item["name"], pair, bool(item.get("up")))
+            self._created[item["netns"], item["name"]] = item
             self._indexes.pop(item["netns"], None)
+
+    def created_with(self, netns: str, link: str, setting: str, value: Any) -> bool:
+        """True, once, if a link was made just now with this setting: then there is nothing left to set."""
+        created = self._created.get((netns, link), {})
+        return created.pop(setting, None) == value
 
     def delete_link(self, netns: str, link: str) -> None:
         """Delete an interface; one that is gone already is as good."""

@@ -136,7 +136,8 @@ def _sources(rules: Ruleset) -> Iterator[Chain]:
     if wide:
         lines.append("iifname vmap " + _set(f'"{link}" : jump {chain_name("source", link)}' for link in sorted(wide)))
     if guarded:
-        # neighbour discovery speaks from link-local and unspecified addresses
+        # Neighbour discovery speaks from link-local and unspecified addresses, but who routes is not for a namespace to say.
+        lines += [f"iifname {_names(item.link for item in guarded)} icmpv6 type {{ nd-router-advert, nd-redirect }} drop"]
         lines += [f"iifname {_names(item.link for item in guarded)} ip6 saddr {{ fe80::/10, :: }} accept",
                   f"iifname {_names(item.link for item in guarded)} drop"]
     if lines:

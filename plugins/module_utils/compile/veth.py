@@ -44,7 +44,7 @@ def _compile_end(end: End, wanted: Wanted) -> None:
 
 
 def _creation(end: End, machine_id: str) -> dict[str, Any]:
-    return {"mac": end.mac or stable_mac(machine_id, end.netns, end.name), "mtu": end.mtu}
+    return {"mac": end.mac or stable_mac(machine_id, end.netns, end.name), "mtu": end.mtu, "up": end.up}
 
 
 def stable_mac(machine_id: str, netns: str, link: str) -> str:

@@ -186,10 +186,11 @@ class Netlink:
             for handle in handles:
                 os.close(handle)
 
-    def set_alias(self, netns: str, name: str, text: str) -> None:
-        """Mark a link as ours; the kernel ignores the alias in the message that creates it."""
+    def mark(self, netns: str, name: str, text: str, up: bool) -> None:
+        """Mark a new link as ours (the kernel ignores an alias in the message that creates it) and bring it up."""
         alias = (ALIAS + text).encode("utf-8", "surrogateescape")[:_MOST_ALIAS].decode("utf-8", "ignore")
-        self._write(netns, "link", wire.RTM_NEWLINK, 0, {}, [("IFLA_IFNAME", name), ("IFLA_IFALIAS", alias)])
+        self._write(netns, "link", wire.RTM_NEWLINK, 0, {"flags": wire.IFF_UP, "change": wire.IFF_UP} if up else {},
+                    [("IFLA_IFNAME", name), ("IFLA_IFALIAS", alias)])
 
     def delete_link(self, netns: str, name: str) -> None:
         self._write(netns, "link", wire.RTM_DELLINK, 0, {}, [("IFLA_IFNAME", name)])

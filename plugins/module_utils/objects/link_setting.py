@@ -59,6 +59,8 @@ class LinkSetting(KernelObject):
     def apply(self, system: System, before: Any, after: Any) -> None:
         if after is None:
             return  # ends with the link
+        if before is None and system.created_with(self.netns, self.link, self.setting, after):
+            return
         if self.setting == "bridge":
             after = system.index(self.netns, after) if after else 0
         system.netlink.set_link(self.netns, system.index(self.netns, self.link),

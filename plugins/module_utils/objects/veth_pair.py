@@ -20,7 +20,7 @@ NOWHERE = "?"
 
 @dataclass(frozen=True)
 class VethPair(KernelObject):
-    """Ends in the order of :func:`veth_pair`; ``settings`` (mac and mtu of each) are used at creation only."""
+    """Ends in the order of :func:`veth_pair`; ``settings`` (mac, mtu and up of each) are used at creation only."""
 
     netns: str
     name: str
