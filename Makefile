@@ -30,7 +30,7 @@ setup: ## install what is missing, here (.venv) and on the system
 	@scripts/setup run test lint
 
 .PHONY: demo
-demo: setup-run build ## see it work: namespaces, NAT, forwards, and nothing left behind (root)
+demo: setup-run build ## see it work: namespaces, NAT, forwards, and nothing left behind
 	@scripts/demo
 
 # The integration tests come last: pytest's closing line is the last of the output.

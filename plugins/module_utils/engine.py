@@ -259,7 +259,7 @@ class _Run:
                 _once(self.warnings, [f"there is no IPv{version} default route {where(netns)}, so forwarding was enabled on no uplink; name it with {wants}"])
 
     def _repairs(self, changes: list[Change]) -> None:
-        _once(self.warnings, [f"{change.item} was {change.before}: repaired" for change in changes
+        _once(self.warnings, [f"{change.item} (/run/netns/{change.item.name}) was {change.before}: repaired" for change in changes
                               if isinstance(change.item, Namespace) and change.before in (LEFTOVER, STACKED) and change.after])
 
     # -- before anything is touched --
@@ -304,7 +304,7 @@ class _Run:
         """Before the first change: whatever is about to be made is written down as ours."""
         for change in changes:
             if change.item in self.wanted.objects and change.after is not None:
-                self.ledger.made.setdefault(change.item, _original(change))
+                self.ledger.made.setdefault(change.item, change.item.original(change.before))
         owner = Owner(self.old.options if self.old and self.request.absent else self._options(), self.request.single,
                       previous | set(self.wanted.objects), self.declared)
         self.ledger.owners[self.name] = owner
@@ -393,11 +393,6 @@ def _merge(old: Any, new: Any) -> Any:
     if isinstance(old, dict) and isinstance(new, dict):
         return {key: _merge(old.get(key), new.get(key)) for key in {*old, *new}}
     return old if new is None else new
-
-
-def _original(change: Change) -> Optional[Value]:
-    """What to go back to one day: a name that was half-made, or mounted twice, is not worth restoring."""
-    return None if isinstance(change.item, (Namespace, NftTable, VethPair)) else change.before
 
 
 def _once(warnings: list[str], texts: list[str]) -> None:

@@ -101,7 +101,11 @@ def _vanishing(wanted: Wanted, released: Mapping[KernelObject, Optional[Value]],
     gone: dict[KernelObject, str] = {}
     namespaces = {item.name for item, original in released.items()
                   if isinstance(item, Namespace) and original is None and item not in wanted.objects and item.observed(seen)}
-    gone.update({item: "" for item in released if isinstance(item, Namespace) and item.name in namespaces})
+    for item in released:
+        if isinstance(item, Namespace) and item.name in namespaces:
+            gone[item] = ""
+            if item.processes == "kill":
+                gone.update(dict.fromkeys(seen.processes_in(item.name), WITH_NAMESPACE))
     new_places = {place for item in wanted.objects if isinstance(item, VethPair) for place in item.links
                   if item.observed(seen) is None}
     pairs = {pair for pair in seen.pairs()

@@ -29,19 +29,29 @@ from .system import System
 #: Tests set this to see the engine as it works on kernels before 6.17.
 NO_FORCE_FORWARDING = "LINUXNET_NETNS_NO_FORCE_FORWARDING"
 
+_CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21
+
 OwnerOf = Callable[[KernelObject], str]
 
 
 def check_privileges() -> list[str]:
     """Root and pyroute2 must be there; returns warnings."""
-    if os.geteuid() != 0:
-        raise MissingDependency("network namespaces need root on the managed host; run the task with become: true")
+    if os.geteuid() != 0 or not _has_capabilities():
+        raise MissingDependency("network namespaces need root, with the capabilities net_admin and sys_admin, on the managed host; "
+                                "run the task with become: true")
     if not has_pyroute2():
         raise MissingDependency("the Python library pyroute2 was not found on this host; install the package python3-pyroute2, "
                                 "or `pip install pyroute2` for the interpreter that Ansible uses")
     if _in_other_mount_namespace():
         return ["this runs in another mount namespace than the host's init; namespaces made here may not be visible to the host"]
     return []
+
+
+def _has_capabilities() -> bool:
+    """Root in a sandbox may have been left without the capabilities that make it root."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as stream:
+        effective = next((int(line.split()[1], 16) for line in stream if line.startswith("CapEff:")), 0)
+    return all(effective >> number & 1 for number in (_CAP_NET_ADMIN, _CAP_SYS_ADMIN))
 
 
 def _in_other_mount_namespace() -> bool:
@@ -85,13 +95,15 @@ def check_run_netns(system: System, really: bool) -> None:
 def check_processes(system: System, steps: Iterable[Change]) -> None:
     """A namespace that is still in use would live on without a name, and its links with it."""
     doomed = {system.mounts.state(change.item.name).identity: change.item for change in steps
-              if isinstance(change.item, Namespace) and change.after is None and change.item.processes == "fail"}
+              if isinstance(change.item, Namespace) and change.after is None}
     doomed.pop(None, None)
     for identity, living in processes.inside(name for name in doomed if name).items():
-        if living:
-            listed = ", ".join(f"{item.pid} ({item.command})" for item in living[:10])
-            raise Clash(f"namespace {doomed[identity].name} is in use by {len(living)} process{'es' if len(living) > 1 else ''}: {listed}; "
-                        "stop them first, or set processes: kill")
+        item = doomed[identity]
+        blocking = [process for process in living if process.holds or item.processes == "fail"]
+        if blocking:
+            listed = ", ".join(str(process) for process in blocking[:10])
+            raise Clash(f"name: namespace {item.name!r} is in use by {len(blocking)} process{'es' if len(blocking) > 1 else ''}: {listed}; "
+                        + ("stop them first" if item.processes == "kill" else "stop them first, or set processes: kill"))
 
 
 def check_clashes(state: State, wanted: Wanted, snapshot: Snapshot, ours: set[KernelObject], owner_of: OwnerOf, single: bool) -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Iterable, Optional
 
-from .doors import netlink_messages as wire
+from .doors import netlink_messages as wire, processes
 from .doors.in_namespace import in_namespaces
 from .doors.netlink import ALIAS
 from .doors.netns_mounts import NameState
 from .objects.link_address import LinkAddress
 from .objects.link_route import LinkRoute, observed_route
 from .objects.link_setting import LinkSetting
+from .objects.process import Process
 from .objects.sysctl import Sysctl
 from .objects.veth_pair import NOWHERE, VethPair, veth_pair
 
@@ -177,6 +178,12 @@ class Snapshot:
             for route in self.routes_of(netns):
                 if route.link == name:
                     yield route
+
+    def processes_in(self, netns: str) -> list[Process]:
+        """Who lives in a namespace."""
+        identity = self.names[netns].identity
+        living = processes.inside([identity])[identity] if identity else []
+        return [Process(netns, item.pid, item.command) for item in living if not item.holds]
 
     # -- sysctls and tables --
 

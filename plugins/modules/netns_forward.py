@@ -152,7 +152,8 @@ from ansible_collections.linuxnet.netns.plugins.module_utils.spec.netns_forward 
 def main() -> None:
     """Entry point."""
     module = resource_module(OPTIONS)
-    run(module, lambda params: single_resource("forwards", "netns_forward", params, ("netns_forward", params["netns"] or "", params["name"]), accumulates=False))
+    run(module, lambda params: single_resource(
+        "forwards", "netns_forward", params, ("netns_forward", params["netns"] or "", params["name"]), accumulates=False))
 
 
 if __name__ == "__main__":

@@ -138,7 +138,8 @@ from ansible_collections.linuxnet.netns.plugins.module_utils.spec.netns_nat impo
 def main() -> None:
     """Entry point."""
     module = resource_module(OPTIONS)
-    run(module, lambda params: single_resource("nat", "netns_nat", params, ("netns_nat", params["netns"] or "", params["name"]), accumulates=False))
+    run(module, lambda params: single_resource(
+        "nat", "netns_nat", params, ("netns_nat", params["netns"] or "", params["name"]), accumulates=False))
 
 
 if __name__ == "__main__":

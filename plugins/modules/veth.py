@@ -62,19 +62,21 @@ EXAMPLES = r"""
       netns: app
       mtu: 1400
 
-- name: Routes of the namespace's end alone, some of them in a table of their own
+- name: Routes of the namespace's end, one of them in a table of its own
   linuxnet.netns.veth:
-    name: eth0
-    netns: app
-    routes:
-      - to: 192.0.2.0/24
-        via: 10.0.0.1
-        metric: 50
-      - to: 203.0.113.0/24
-        type: unreachable
-      - to: default
-        via: 10.0.0.1
-        table: "100"
+    name: v-app
+    peer:
+      name: eth0
+      netns: app
+      routes:
+        - to: 192.0.2.0/24
+          via: 10.0.0.1
+          metric: 50
+        - to: 203.0.113.0/24
+          type: unreachable
+        - to: default
+          via: 10.0.0.1
+          table: "100"
 
 - name: No pair
   linuxnet.netns.veth:
@@ -148,7 +150,8 @@ from ansible_collections.linuxnet.netns.plugins.module_utils.spec.veth import OP
 def main() -> None:
     """Entry point."""
     module = resource_module(OPTIONS)
-    run(module, lambda params: single_resource("veths", "veth", params, ("veth", params["netns"] or "", params["name"]), accumulates=True))
+    run(module, lambda params: single_resource(
+        "veths", "veth", params, ("veth", params["netns"] or "", params["name"]), accumulates=True))
 
 
 if __name__ == "__main__":

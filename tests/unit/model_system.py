@@ -34,6 +34,9 @@ class _Netlink:
     def forget(self, netns):
         pass
 
+    def expect(self, names):
+        pass
+
     def links(self, netns):
         return [device.wire() for device in self._kernel.space(netns).devices.values()]
 

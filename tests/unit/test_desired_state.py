@@ -19,8 +19,8 @@ def refuse(option, value, reason, remedy, single=False, **lists):
     return refused(option, value, reason, remedy, State.from_options, lists, single)
 
 
-def pair(name, netns, *addresses, **options):
-    return {"name": name, "addresses": list(addresses), "peer": {"name": "eth0", "netns": netns}, **options}
+def pair(name, behind, *addresses, **options):
+    return {"name": name, "addresses": list(addresses), "peer": {"name": "eth0", "netns": behind}, **options}
 
 
 def inward(name, port, **options):

@@ -29,7 +29,7 @@ def interface(option: str, value: str) -> Interface:
         raise InvalidOption(option, value, f"is not an address in CIDR form ({error})", remedy) from None
     if "." in value.rpartition("/")[2]:
         raise InvalidOption(option, value, "has a netmask where the prefix length belongs", remedy)
-    if found.ip.is_multicast or found.ip.is_unspecified or getattr(found.ip, "scope_id", None):
+    if found.ip.is_multicast or found.ip.is_unspecified or "%" in value:
         raise InvalidOption(option, value, "cannot be the address of an interface", remedy)
     network = found.network
     if found.version == 4 and network.prefixlen < 31 and found.ip in (network.network_address, network.broadcast_address):
@@ -45,7 +45,7 @@ def network(option: str, value: str) -> Network:
     except ValueError as error:
         raise InvalidOption(option, value, f"is not a network ({error})",
                             "write it in CIDR form, such as 10.0.0.0/24 or fd00::/64") from None
-    if getattr(found.network_address, "scope_id", None):
+    if "%" in value:
         raise InvalidOption(option, value, "has a zone", "leave out what follows the '%'")
     return found
 
@@ -57,7 +57,7 @@ def address(option: str, value: str) -> Address:
     except ValueError:
         raise InvalidOption(option, value, "is not an IP address",
                             "write an IPv4 or IPv6 address without prefix length, such as 10.0.0.2") from None
-    if getattr(found, "scope_id", None):
+    if "%" in value:
         raise InvalidOption(option, value, "has a zone", "leave out what follows the '%'")
     return found
 

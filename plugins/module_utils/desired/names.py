@@ -22,13 +22,13 @@ _LINK_RESERVED = (".", "..", "all", "default", "lo")
 
 def link_name(option: str, value: str) -> str:
     """Return *value* if it can name a network interface that we make or match; raise InvalidOption otherwise."""
-    size = len(value.encode("utf-8", "surrogateescape"))
+    size = _size(option, value)
     if not value:
         raise InvalidOption(option, value, "is empty", "give the interface a name of 1 to 15 bytes")
     if size >= IFNAMSIZ:
         raise InvalidOption(
             option, value, f"is not a valid interface name: {size} bytes, the kernel takes at most 15",
-            f"shorten it, for example to {value.encode()[:15].decode('utf-8', 'ignore')!r}",
+            f"shorten it, for example to {value.encode('utf-8', 'ignore')[:15].decode('utf-8', 'ignore')!r}",
         )
     bad = sorted(set(value) - _LINK_CHARACTERS)
     if bad:
@@ -48,7 +48,7 @@ def netns_name(option: str, value: str) -> str:
         raise InvalidOption(option, value, "is not a valid namespace name: it is empty", remedy)
     if value in (".", "..") or "/" in value:
         raise InvalidOption(option, value, "is not a valid namespace name: it must be a file name without '/'", remedy)
-    if len(value.encode("utf-8", "surrogateescape")) > 255:
+    if _size(option, value) > 255:
         raise InvalidOption(option, value, "is not a valid namespace name: it is longer than 255 bytes", "shorten it")
     if any(ord(char) < 32 or ord(char) == 127 for char in value):
         raise InvalidOption(option, value, "is not a valid namespace name: it contains control characters", remedy)
@@ -65,12 +65,20 @@ def optional_netns(option: str, value: str | None) -> str:
 
 def identity(option: str, value: str) -> str:
     """Return the *name* of a NAT or a forward: free text, but fit for a comment in the ruleset (at most 64 bytes)."""
-    if not value or len(value.encode("utf-8", "surrogateescape")) > 64:
+    if not 0 < _size(option, value) <= 64:
         raise InvalidOption(option, value, "must have 1 to 64 bytes", "shorten the name")
     if any(ord(char) < 32 or ord(char) > 126 or char in "\"\\" for char in value):
         raise InvalidOption(option, value, "contains a quote, a backslash, a control or a non-ASCII character",
                             "use printable ASCII")
     return value
+
+
+def _size(option: str, value: str) -> int:
+    """Bytes, as the kernel counts."""
+    try:
+        return len(value.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        raise InvalidOption(option, value, "cannot be written as UTF-8", "use plain characters") from None
 
 
 def where(netns: str) -> str:

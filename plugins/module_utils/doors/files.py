@@ -76,6 +76,7 @@ class Files:
     def make_directory(self, path: str, mode: int = 0o755) -> None:
         try:
             os.mkdir(path, mode)
+            os.chmod(path, mode)  # whatever the umask says
         except FileExistsError:
             if not self.is_directory(path):
                 raise SystemRefused(f"{path} is in the way: it is not a directory") from None

@@ -11,35 +11,55 @@ import time
 from typing import Iterable, NamedTuple
 
 from ..errors import SystemRefused
+from .in_namespace import RUN_NETNS
 
 
 class Process(NamedTuple):
-    """A process by id and command name."""
+    """A process by id and command name. ``holds``: it is elsewhere, but keeps the namespace open."""
 
     pid: int
     command: str
+    holds: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.pid} ({self.command}{', holds it open' if self.holds else ''})"
 
 
 def inside(identities: Iterable[str]) -> dict[str, list[Process]]:
-    """Processes with at least one thread in each namespace, by the namespace's ``device:inode``. One walk for all."""
+    """Processes with at least one thread in each namespace, or with its file open, by the namespace's
+    ``device:inode``. One walk for all."""
     found: dict[str, list[Process]] = {identity: [] for identity in identities}
     for entry in os.listdir("/proc") if found else ():
-        if not entry.isdigit() or int(entry) == os.getpid():
-            continue
-        for identity in _namespaces_of(entry) & found.keys():
-            found[identity].append(Process(int(entry), _command(entry)))
+        if entry.isdigit() and int(entry) != os.getpid():
+            lives, holds = _namespaces_of(entry), _held_by(entry)
+            for identity in (lives | holds) & found.keys():
+                found[identity].append(Process(int(entry), _command(entry), identity not in lives))
     return found
 
 
 def _namespaces_of(pid: str) -> set[str]:
+    try:
+        return {_identity(f"/proc/{pid}/task/{task}/ns/net") for task in os.listdir(f"/proc/{pid}/task")}
+    except OSError:
+        return set()  # ended meanwhile, or a kernel thread
+
+
+def _held_by(pid: str) -> set[str]:
     found = set()
     try:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            status = os.stat(f"/proc/{pid}/task/{task}/ns/net")
-            found.add(f"{status.st_dev}:{status.st_ino}")
+        for handle in os.listdir(f"/proc/{pid}/fd"):
+            path = f"/proc/{pid}/fd/{handle}"
+            target = os.readlink(path)
+            if target.startswith(("net:", f"{RUN_NETNS}/")):
+                found.add(_identity(path))
     except OSError:
-        pass  # ended meanwhile, or a kernel thread
+        pass
     return found
+
+
+def _identity(path: str) -> str:
+    status = os.stat(path)
+    return f"{status.st_dev}:{status.st_ino}"
 
 
 def _command(pid: str) -> str:
@@ -51,20 +71,23 @@ def _command(pid: str) -> str:
 
 
 def end(identity: str, timeout: float) -> None:
-    """Ask all processes of a namespace to end, then make them; raises SystemRefused with those that stay."""
+    """Ask all processes that live in a namespace to end, then make them; raises SystemRefused with those that stay."""
+    living: list[Process] = []
     for number, patience in ((signal.SIGTERM, timeout), (signal.SIGKILL, max(timeout, 2.0))):
         deadline = time.monotonic() + patience
-        living = inside([identity])[identity]
+        living = _living(identity)
         for process in living:
             try:
                 os.kill(process.pid, number)
             except ProcessLookupError:
                 pass
-        while living:
-            if time.monotonic() > deadline:
-                break
+        while living and time.monotonic() < deadline:
             time.sleep(0.02)
-            living = inside([identity])[identity]
+            living = _living(identity)
         if not living:
             return
-    raise SystemRefused("processes do not end: " + ", ".join(f"{item.pid} ({item.command})" for item in living))
+    raise SystemRefused("processes do not end: " + ", ".join(str(item) for item in living))
+
+
+def _living(identity: str) -> list[Process]:
+    return [process for process in inside([identity])[identity] if not process.holds]

@@ -65,6 +65,10 @@ class KernelObject:
         """Get from *before* to *after*; None is absence. May return a more exact *before*. Raises SystemRefused."""
         raise NotImplementedError
 
+    def original(self, before: Optional[Value]) -> Optional[Value]:
+        """What to go back to one day, where *before* was there when we came: None to remove the object."""
+        return before
+
     def lines(self, value: Optional[Value]) -> list[str]:
         """The object with this value, for the diff."""
         if value is None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ..snapshot import Snapshot
     from ..system import System
 
+#: What a new veth has where nothing else is asked for.
+_NEW = {"mtu": 1500, "bridge": ""}
+
 _ORDER = {"mac": 41, "mtu": 42, "bridge": 43, "up": 46}
 
 
@@ -55,6 +58,10 @@ class LinkSetting(KernelObject):
         if self.setting == "bridge":
             return snapshot.link_name(self.netns, link.master) if link.master else ""
         return getattr(link, self.setting)
+
+    def original(self, before: Any) -> Any:
+        """For a link that was made with the setting: what it would have had without."""
+        return _NEW.get(self.setting) if before is None else before
 
     def apply(self, system: System, before: Any, after: Any) -> None:
         if after is None:

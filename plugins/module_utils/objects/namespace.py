@@ -45,6 +45,9 @@ class Namespace(KernelObject):
             return None
         return STACKED if state.mounts > 1 else PRESENT
 
+    def original(self, before: Optional[str]) -> None:
+        """A name that was half-made, or mounted twice, is not worth restoring."""
+
     def apply(self, system: System, before: Optional[str], after: Optional[str]) -> None:
         if after in (PRESENT, STACKED):
             if before == STACKED:

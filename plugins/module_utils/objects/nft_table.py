@@ -40,6 +40,9 @@ class NftTable(KernelObject):
     def observed(self, snapshot: Snapshot) -> Optional[str]:
         return snapshot.table(self.netns)
 
+    def original(self, before: Optional[str]) -> None:
+        """The table is ours alone."""
+
     def apply(self, system: System, before: Optional[str], after: Optional[str]) -> None:
         system.nft.replace(self.netns, None if after is None else body_of(after))
 

@@ -46,6 +46,9 @@ class VethPair(KernelObject):
     def observed(self, snapshot: Snapshot) -> Optional[str]:
         return PRESENT if snapshot.pair_at((self.netns, self.name) if self.netns != NOWHERE else (self.peer_netns, self.peer_name)) == self else None
 
+    def original(self, before: Optional[str]) -> None:
+        """A pair that we were asked for is ours to remove."""
+
     def apply(self, system: System, before: Optional[str], after: Optional[str]) -> None:
         if after:
             one, other = self.settings

@@ -14,13 +14,12 @@ import re
 
 SCRIPT = r"""
 say() { printf '\n\036%s\n' "$1"; }
-say links; ip -j -d link show
-say addresses; ip -j address show
-say routes4; ip -j -N -4 route show table all
-say routes6; ip -j -N -6 route show table all
-say rules4; ip -j -N -4 rule show
-say rules6; ip -j -N -6 rule show
-say nft; nft -s list ruleset
+say ip4
+printf '%s\n' 'link show' 'address show' 'route show table all' 'rule show' | ip -j -d -N -4 -batch -
+say ip6
+printf '%s\n' 'address show' 'route show table all' 'rule show' | ip -j -d -N -6 -batch -
+say nft
+nft -s list ruleset
 say sysctls
 grep -rs . /proc/sys/net/ipv4 /proc/sys/net/ipv6 || :
 """
@@ -50,20 +49,39 @@ def snapshot(host):
 
 
 def stack_snapshot(stack, label):
-    parts = {}
-    for part in stack.sh(SCRIPT).split("\n\036")[1:]:
-        topic, _, text = part.partition("\n")
-        parts[topic] = _READERS[topic](text)
-    return {"%s %s" % (label, topic): lines for topic, lines in parts.items()}
+    parts = dict(part.partition("\n")[::2] for part in stack.sh(SCRIPT).split("\n\036")[1:])
+    # One line of JSON per command; an empty answer is "[ ]" or "[{}]".
+    links, addresses4, routes4, rules4 = _json_lines(parts["ip4"])
+    addresses6, routes6, rules6 = _json_lines(parts["ip6"])
+    read = {
+        "links": _links(links),
+        "addresses": _addresses(addresses4 + addresses6),
+        "routes4": _routes(routes4),
+        "routes6": _routes(routes6),
+        "rules4": _rules(rules4),
+        "rules6": _rules(rules6),
+        "nft": parts["nft"].rstrip().splitlines(),
+        "sysctls": _sysctls(parts["sysctls"]),
+    }
+    return {"%s %s" % (label, topic): lines for topic, lines in read.items()}
+
+
+def _json_lines(text):
+    decoder, found, text = json.JSONDecoder(), [], text.strip()
+    while text:
+        value, end = decoder.raw_decode(text)
+        found.append([item for item in value if item])
+        text = text[end:].lstrip()
+    return found
 
 
 def _text(fields):
     return " ".join("%s=%s" % (key, fields[key]) for key in sorted(fields) if fields[key] not in (None, "", []))
 
 
-def _links(text):
+def _links(items):
     lines = []
-    for link in json.loads(text or "[]"):
+    for link in items:
         kept = {key: link.get(key) for key in ("ifname", "mtu", "address", "master", "ifalias", "altnames", "group")}
         kept["up"] = "UP" in link.get("flags", ())
         kept["kind"] = link.get("linkinfo", {}).get("info_kind")
@@ -71,20 +89,20 @@ def _links(text):
     return sorted(lines)
 
 
-def _addresses(text):
+def _addresses(items):
     lines = []
-    for link in json.loads(text or "[]"):
+    for link in items:
         for address in link.get("addr_info", ()):
-            if address.get("scope") == "link":
+            if address.get("local", "").startswith("fe80:"):
                 continue
             kept = {key: address.get(key) for key in ("local", "prefixlen", "broadcast", "scope", "label", "address")}
             lines.append(_text(dict(kept, ifname=link.get("ifname"))))
     return sorted(lines)
 
 
-def _routes(text):
+def _routes(items):
     lines = []
-    for route in json.loads(text or "[]"):
+    for route in items:
         if route.get("dst", "").startswith(("fe80:", "ff00:")):
             continue
         kept = {key: value for key, value in route.items() if key not in ("expires", "flags", "cache", "used", "age")}
@@ -93,24 +111,12 @@ def _routes(text):
     return sorted(lines)
 
 
-def _rules(text):
-    return sorted(_text(rule) for rule in json.loads(text or "[]"))
+def _rules(items):
+    return sorted(_text(rule) for rule in items)
 
 
 def _sysctls(text):
     return sorted(line for line in text.splitlines() if line and not line.partition(":")[0].endswith(IGNORED_SYSCTLS))
-
-
-_READERS = {
-    "links": _links,
-    "addresses": _addresses,
-    "routes4": _routes,
-    "routes6": _routes,
-    "rules4": _rules,
-    "rules6": _rules,
-    "nft": lambda text: text.rstrip().splitlines(),
-    "sysctls": _sysctls,
-}
 
 
 def difference(before, after, written=True):

@@ -21,7 +21,7 @@ from .enter import in_netns
 # Long enough for a first packet (neighbour lookup and all) on a busy machine; short enough for a check that
 # nothing answers. Checks of the second kind always stand beside one of the first.
 PATIENCE = 3.0
-SILENCE = 0.6
+SILENCE = 0.4
 
 Answer = collections.namedtuple("Answer", "label seen seen_port port")
 
