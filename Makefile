@@ -18,6 +18,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 export PYTHONPATH := $(COLLECTIONS)
 
+# Tests at a time: each has hosts of its own, so they don't meet.
+WORKERS ?= auto
 # e.g. make unit PYTEST_ARGS='-k veth -x'
 PYTEST_ARGS ?=
 
@@ -44,11 +46,11 @@ test: ## everything below that tells good from bad (root)
 
 .PHONY: unit
 unit: setup-test build ## tests without root
-	@python -m pytest tests/unit $(PYTEST_ARGS)
+	@python -m pytest tests/unit -n $(WORKERS) $(PYTEST_ARGS)
 
 .PHONY: integration
 integration: setup-test build root ## tests against the kernel and nft (root)
-	@python -m pytest tests/integration $(PYTEST_ARGS)
+	@python -m pytest tests/integration -n $(WORKERS) $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup-lint build ## style, types, documentation, ansible-test sanity
@@ -56,7 +58,7 @@ lint: setup-lint build ## style, types, documentation, ansible-test sanity
 
 .PHONY: matrix
 matrix: setup-test build root ## unit and integration tests on every Python and pyroute2 (root; MATRIX_ARGS=--fast)
-	@python scripts/matrix $(MATRIX_ARGS)
+	@python scripts/matrix --workers $(WORKERS) $(MATRIX_ARGS)
 
 .PHONY: benchmark
 benchmark: setup-test build root ## time against other ways to do it (root)

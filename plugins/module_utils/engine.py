@@ -23,6 +23,7 @@ from .errors import Clash
 from .ledger import Ledger, Owner, save_text
 from .lock import Lock
 from .objects.kernel_object import KernelObject, Value
+from .objects.link_route import LinkRoute
 from .objects.namespace import LEFTOVER, STACKED, Namespace
 from .objects.nft_table import NftTable
 from .objects.sysctl import Sysctl
@@ -160,9 +161,8 @@ class _Run:
             preflight.check_clashes(self.state, self.wanted, snapshot, set(self.ledger.made), self._owner_of, self.request.single)
         self._compile_rules(snapshot, recorded)
         held_by_others = {item for owner in self.others.values() for item in owner.objects}
-        released = {} if self.request.accumulates and not self.request.absent else {
-            item: self.ledger.made[item] for item in recorded
-            if item in self.ledger.made and item not in held_by_others and item not in wanted.objects}
+        released = {item: self.ledger.made[item] for item in recorded
+                    if item in self.ledger.made and item not in held_by_others and item not in wanted.objects and self._lets_go(item)}
         released.update(self._tables_released(snapshot, recorded))
         for item in self.explicit:
             released.pop(item, None)  # the key itself says what to do with processes inside
@@ -235,6 +235,14 @@ class _Run:
             self.system.nft.require()
             self.canonical[netns, body] = self.system.nft.canonical(body)
         return self.canonical[netns, body]
+
+    def _lets_go(self, item: KernelObject) -> bool:
+        """Whether leaving *item* out means that it goes. Where options accumulate, only a list that is stated as a
+        whole says so: routes to nowhere, that is; what hangs on an interface is found there."""
+        if self.request.absent or not self.request.accumulates:
+            return True
+        return isinstance(item, LinkRoute) and not item.link and any(
+            (kind, netns) == (LinkRoute.kind, item.netns) for kind, netns, _link in self.wanted.whole)
 
     def _tables_released(self, snapshot: Snapshot, recorded: set[KernelObject]) -> dict[KernelObject, None]:
         return {item: None for item in recorded if isinstance(item, NftTable) and item not in self.wanted.objects
@@ -354,6 +362,8 @@ class _Run:
         merged = {}
         for list_name, items in options.items():
             old = (self.old.options.get(list_name) or [{}])[0]
+            if list_name == "veths" and items and _named_from_other_end(old, items[0]):
+                old = {**old["peer"], "peer": {key: value for key, value in old.items() if key != "peer"}}
             merged[list_name] = [_merge(old, items[0])] if isinstance(items, list) and items else items
         return merged
 
@@ -397,6 +407,12 @@ def _merge(old: Any, new: Any) -> Any:
 
 def _once(warnings: list[str], texts: list[str]) -> None:
     warnings.extend(text for text in texts if text not in warnings)
+
+
+def _named_from_other_end(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """True if *new* calls that end of a pair the first which *old* calls the peer."""
+    peer = old.get("peer") or {}
+    return (peer.get("name"), peer.get("netns")) == (new["name"], new.get("netns"))
 
 
 def _same_pair(resource: Any, request: Request) -> bool:

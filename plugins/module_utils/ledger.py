@@ -87,7 +87,7 @@ class Ledger:
                 owner.state = known[1] if known[1] is not None and owner.options == known[0] else State.from_options(owner.options, owner.single)
             ledger.made = {from_fields(item): value for item, value in data["made"]}
             same_boot = data["boot"] == boot
-        except (ValueError, TypeError, KeyError, AttributeError, NetnsError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, NetnsError) as error:
             raise LedgerUnreadable(f"{PATH} is damaged ({type(error).__name__}: {error}); {remedy}") from None
         if not same_boot:
             ledger.made = {item: value for item, value in ledger.made.items() if item.PERSISTENT}

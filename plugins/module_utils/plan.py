@@ -76,6 +76,7 @@ def make_plan(wanted: Wanted, released: Mapping[KernelObject, Optional[Value]], 
         changes.setdefault((change.item, change.removal), change)
 
     gone = _vanishing(wanted, released, seen)
+    places = {place for item in gone if isinstance(item, VethPair) for place in item.links}
     for item, implied in gone.items():
         before = item.observed(seen)
         if before is not None:
@@ -87,6 +88,11 @@ def make_plan(wanted: Wanted, released: Mapping[KernelObject, Optional[Value]], 
         if item in wanted.objects or item in gone:
             continue
         before = item.observed(seen)
+        if isinstance(item, Sysctl) and item.forwards and any(place in places for place in item.links):
+            # off, and then gone with its link
+            if before == "1":
+                add(Change(item, before, None, removal=True))
+            continue
         if before is not None and before != original and (original is not None or item.REMOVABLE):
             add(Change(item, before, original, removal=True))
     for item, after in wanted.objects.items():

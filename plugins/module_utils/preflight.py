@@ -194,6 +194,8 @@ def _describe(link: Link, pair: Optional[VethPair], one: End) -> str:
 def _check_addresses(state: State, snapshot: Snapshot, single: bool) -> None:
     """An address, or a whole network, that somebody else's interface has in the same namespace."""
     mine = {end.place for veth in state.veths for end in veth.ends}
+    for pair in [snapshot.pair_at(one) for one in mine]:
+        mine = mine | set(pair.links) if pair else mine  # an end that was renamed by hand
     foreign: dict[str, list[tuple[Link, Address]]] = {}
     for number, veth in enumerate(state.veths):
         for option, end in zip(("addresses", "peer.addresses"), veth.ends):

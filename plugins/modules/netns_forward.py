@@ -15,6 +15,8 @@ description:
   - One forward is of one address family, that of O(to_address). Declare two for both.
   - Where several forwards match a packet, the one that names O(listen_address), then O(in_interface), then O(sources), comes
     first. Two that are equally specific and want the same port are an error.
+  - When a forward is changed or removed, connections and UDP flows that it began and that would go on to the old place are
+    ended. All others live on.
   - Another namespace of the host reaches the forward through the host's address, unless O(in_interface) says otherwise.
   - Forwarding is enabled for the interfaces that need it, never for the whole host. The filter is there before it.
   - Once a NAT or a forward uses a pair that this collection made, the pair is closed for everything that is not declared.
@@ -100,7 +102,7 @@ changes:
     kind:
       description: >-
         V(namespace), V(veth), V(link) (a setting of an interface), V(address), V(route), V(sysctl), V(nftables),
-        V(directory) or V(file).
+        V(directory), V(file) or V(process).
       type: str
       sample: address
     object:
@@ -116,8 +118,8 @@ changes:
       type: raw
       sample: present
 diff:
-  description: The same as text, a line for each object that differs, with its value. Ansible shows it with C(--diff).
-  returned: success
+  description: The same as text, a line for each object that differs, with its value.
+  returned: in diff mode
   type: dict
   contains:
     before:

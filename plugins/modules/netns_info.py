@@ -107,9 +107,9 @@ host:
           type: str
           sample: 06:3b:a2:11:0c:5e
         alias:
-          description: Alias, V(linuxnet.netns) for those that this collection made, V(none) if there is none.
+          description: Alias, or V(none). That of links which this collection made begins with V(linuxnet.netns).
           type: str
-          sample: linuxnet.netns
+          sample: "linuxnet.netns: v-app on the host -- eth0 in app"
         master:
           description: The bridge or other interface that it is attached to, or V(none).
           type: str
@@ -279,7 +279,7 @@ host:
           type: int
           sample: 8080
     processes:
-      description: Processes with at least one thread in the namespace.
+      description: Processes with at least one thread in the namespace, or that hold it open from elsewhere.
       type: list
       elements: dict
       contains:
@@ -291,6 +291,10 @@ host:
           description: Its command's name.
           type: str
           sample: nginx
+        holds:
+          description: Whether it lives elsewhere and only keeps the namespace open.
+          type: bool
+          sample: false
     forwards:
       description: Port forwards that the namespace's firewall holds.
       type: list

@@ -86,7 +86,7 @@ changes:
     kind:
       description: >-
         V(namespace), V(veth), V(link) (a setting of an interface), V(address), V(route), V(sysctl), V(nftables),
-        V(directory) or V(file).
+        V(directory), V(file) or V(process).
       type: str
       sample: address
     object:
@@ -102,8 +102,8 @@ changes:
       type: raw
       sample: present
 diff:
-  description: The same as text, a line for each object that differs, with its value. Ansible shows it with C(--diff).
-  returned: success
+  description: The same as text, a line for each object that differs, with its value.
+  returned: in diff mode
   type: dict
   contains:
     before:

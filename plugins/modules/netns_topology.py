@@ -118,7 +118,7 @@ changes:
     kind:
       description: >-
         V(namespace), V(veth), V(link) (a setting of an interface), V(address), V(route), V(sysctl), V(nftables),
-        V(directory) or V(file).
+        V(directory), V(file) or V(process).
       type: str
       sample: address
     object:
@@ -134,8 +134,8 @@ changes:
       type: raw
       sample: present
 diff:
-  description: The same as text, a line for each object that differs, with its value. Ansible shows it with C(--diff).
-  returned: success
+  description: The same as text, a line for each object that differs, with its value.
+  returned: in diff mode
   type: dict
   contains:
     before:

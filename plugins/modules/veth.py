@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Makes, changes and removes a veth pair, a cable between two network namespaces, with the addresses, routes and settings
     of both ends.
-  - The pair is made directly in its namespaces, in one step, and its ends carry the alias C(linuxnet.netns).
+  - The pair is made directly in its namespaces, in one step, and the alias of both ends begins with C(linuxnet.netns).
   - Options that are left out leave as it is what they stand for. O(up) is the exception, and true.
   - The pair is the same whichever end is named first.
 author:
@@ -98,7 +98,7 @@ changes:
     kind:
       description: >-
         V(namespace), V(veth), V(link) (a setting of an interface), V(address), V(route), V(sysctl), V(nftables),
-        V(directory) or V(file).
+        V(directory), V(file) or V(process).
       type: str
       sample: address
     object:
@@ -114,8 +114,8 @@ changes:
       type: raw
       sample: present
 diff:
-  description: The same as text, a line for each object that differs, with its value. Ansible shows it with C(--diff).
-  returned: success
+  description: The same as text, a line for each object that differs, with its value.
+  returned: in diff mode
   type: dict
   contains:
     before:

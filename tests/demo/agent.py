@@ -16,6 +16,7 @@ from __future__ import annotations
 import http.client
 import http.server
 import json
+import signal
 import socket
 import sys
 import threading
@@ -71,6 +72,7 @@ class Client:
 
 
 def main():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the story
     for port in sys.argv[1:]:
         threading.Thread(target=Server(("::", int(port)), Answer).serve_forever, daemon=True).start()
     client = Client()

@@ -185,6 +185,7 @@ def ansible_environment(root):
         ANSIBLE_REMOTE_TEMP=str(WORK / "tmp"),
         ANSIBLE_LOCALHOST_WARNING="0",
         ANSIBLE_NOCOWS="1",
+        ANSIBLE_PIPELINING="1",
         **{"ANSIBLE_FORCE_COLOR" if tell.colour else "ANSIBLE_NOCOLOR": "1"},
     )
     (WORK / "ansible.cfg").write_text("# none of the machine's or the user's\n", encoding="utf-8")
@@ -342,7 +343,8 @@ def teardown(internet, before, done):
     expect_no_answer(internet, HOST[4], "client asks %s" % at(HOST[4]), source=CLIENT[4])
     lines = differences(before, host_state())
     tell.quote(lines)
-    tell.claim(not lines, "nothing is left: all is as it was before the first run", ", ".join(before))
+    tell.claim(not lines, "nothing is left: all is as it was before the first run")
+    tell.say("       compared: %s" % ", ".join(before))
 
 
 def story(root):
@@ -365,8 +367,8 @@ def story(root):
 
 
 def main():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs deaf to it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     try:
         story(sys.argv[1])
     except Untrue as reason:

@@ -122,7 +122,7 @@ def test_a_half_made_name_is_repaired_and_reported(host):
 
     done = host.apply("netns", name="app")
     assert host.namespaces() == ["app", "other"]
-    assert "/run/netns/app" in done.told, "the repair is not reported"
+    assert any("app" in warning for warning in done.warnings), "the repair is not reported"
 
 
 def test_a_half_made_name_goes_when_it_should_be_absent(host):
@@ -142,7 +142,7 @@ def test_stacked_mounts_are_repaired_and_reported(host):
     done = host.module("netns", name="app", sysctls={"net.ipv4.ip_forward": 1})
     assert done.changed
     assert mounts_of(host, "app") == 1
-    assert "/run/netns/app" in done.told, "the repair is not reported"
+    assert any("app" in warning for warning in done.warnings), "the repair is not reported"
     assert host.ns("app").inode != host.run("readlink", "/proc/self/ns/net").strip()
     assert host.ns("app").sysctl("net/ipv4/ip_forward") == "1"
     assert host.sysctl("net/ipv4/ip_forward") == "0"

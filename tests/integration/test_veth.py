@@ -151,7 +151,7 @@ def test_an_end_may_stay_down(host, app):
 
 def test_a_bridge_as_master(host, app):
     host.ip("""
-        link add br0 type bridge
+        link add br0 address 02:00:00:00:00:99 type bridge
         link set br0 up
         address add 10.200.1.1/24 dev br0
     """)
@@ -190,7 +190,7 @@ def test_a_list_given_is_the_whole_list(host, app):
         address add 10.9.9.9/32 dev eth0
         address add fd00:9::9/128 dev eth0 nodad
         route add 10.66.0.0/16 via 10.200.1.1 dev eth0
-        -6 route add fd00:66::/48 via fd00:200:1::1 dev eth0
+        route add fd00:66::/48 via fd00:200:1::1 dev eth0
     """)
     done = host.repair("veth", **FULL)
     for word in ("10.9.9.9", "fd00:9::9", "10.66.0.0/16", "fd00:66::/48"):

@@ -201,9 +201,11 @@ def _target(forward: Forward, protocol: str) -> str:
 
 def _filter(rules: Ruleset) -> Iterator[Chain]:
     links = {item.link for item in rules.inside}
-    yield "declared", [*_declared_forwards(rules), *_declared_nat(rules, links)]
+    declared = [*_declared_forwards(rules), *_declared_nat(rules, links)]
+    yield "declared", declared
+    jump = ["jump declared"] if declared else []
     lines = [_base("filter", "forward", FILTER)]
-    accepting = ["ct state established,related accept", "jump declared"]
+    accepting = ["ct state established,related accept", *jump]
     if links:
         friendly = {item.link: item.friends for item in rules.inside if item.friends}
         groups = sorted({(item.link, *friends) for item in rules.inside for friends in [friendly.get(item.link, ())] if friends})
@@ -221,8 +223,9 @@ def _filter(rules: Ruleset) -> Iterator[Chain]:
             match = "" if EVERY in outside else f"iifname {_names(outside)} "
             opened.append(f"{match}{_nfproto(version)} goto opened")
     if opened:
-        yield "opened", [*_replies(rules), "jump declared", "drop"]
-    yield "filter_forward", [*lines, *opened]
+        yield "opened", [*_replies(rules), *jump, "drop"]
+    if len(lines) > 1 or opened:
+        yield "filter_forward", [*lines, *opened]
 
 
 def _declared_forwards(rules: Ruleset) -> Iterator[str]:

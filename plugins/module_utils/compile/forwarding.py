@@ -76,6 +76,11 @@ def paths(netns: str, state: State, where: Reach, inside: Iterable[str]) -> Path
             forward[item.version] |= {*behind, *(item.in_interface or where.defaults[item.version])}
             if item.hairpin and item.version == 4 and _takes_localhost(item.listen_address):
                 localnet |= set(behind) & set(inside)
+    if netns == HOST and state.closed and not state.isolate:
+        for veth in state.veths:
+            for end in _host_ends(veth):
+                for item in (address for one in veth.ends for address in one.addresses or ()):
+                    forward[item.version].add(end.name)
     return Paths({version: tuple(sorted(links)) for version, links in forward.items()}, tuple(sorted(localnet)))
 
 

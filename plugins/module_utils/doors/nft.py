@@ -75,7 +75,7 @@ class Nft:
             raise
 
     def _run(self, arguments: list[str], script: Optional[str] = None) -> str:
-        done = subprocess.run(
+        done = subprocess.run(  # pylint: disable=ansible-bad-function  # there is no AnsibleModule down here
             [self.require(), *arguments], input=script, check=False, text=True, encoding="utf-8", errors="surrogateescape",
             stdin=subprocess.DEVNULL if script is None else None, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, "LC_ALL": "C"},

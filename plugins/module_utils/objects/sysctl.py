@@ -67,7 +67,9 @@ class Sysctl(KernelObject):
 
     def apply(self, system: System, before: Optional[str], after: Optional[str]) -> Optional[str]:
         if after is None:
-            return None  # what it was is not known; it ends with its interface or namespace
+            if not self.forwards or before is None:
+                return None  # what it was is not known; it ends with its interface or namespace
+            after = "0"
         try:
             return system.files.set_sysctl(self.netns, self.path, after)
         except SystemRefused as error:

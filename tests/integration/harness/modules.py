@@ -84,7 +84,8 @@ class Result(dict):
 
     @property
     def warnings(self):
-        return [str(item.get("msg", item)) if isinstance(item, dict) else item for item in self.get("warnings", [])]
+        # Newer ansible-cores send them with the story of where they came from.
+        return [item if isinstance(item, str) else item["event"]["msg"] for item in self.get("warnings", [])]
 
     @property
     def before(self):

@@ -30,6 +30,10 @@ exec cat
 HOST_SETUP = """
 set -e
 read -r pid _ < /proc/self/stat
+# The machine's own namespaces would be listed in /proc/self/mountinfo for ever, under what is mounted next.
+while grep -q ' /run/netns' /proc/self/mountinfo; do
+    umount -l "$(grep -o ' /run/netns[^ ]*' /proc/self/mountinfo | tail -n 1 | cut -c 2-)"
+done
 mount -t tmpfs -o mode=755 layers /run
 for dir in etc var/lib; do
     mkdir -p /run/$dir/upper /run/$dir/work
