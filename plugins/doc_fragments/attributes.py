@@ -20,9 +20,11 @@ attributes:
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying target.
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
+    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff
+      mode.
   idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
+    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates
+      no change.
   platform:
     description: Target OS or families that can be operated against.
     support: full
@@ -50,9 +52,10 @@ requirements:
   - nft >= 1.0 (package C(nftables)) for NAT, forwards and topologies
   - Linux >= 5.4
 notes:
-  - All changes of a task are planned before the first one is made. When a step fails, everything done before it is undone,
-    and the error says which step it was.
-  - What was made, and what was there before, is recorded in C(/var/lib/linuxnet-netns/ledger.json) on the managed host.
+  - All changes of a task are planned before the first one is made. When a step fails, everything done before it is
+    undone, and the error says which step it was.
+  - What was made, and what was there before, is recorded in C(/var/lib/linuxnet-netns/ledger.json) on the managed
+    host.
   - The state is read from the kernel, not from gathered facts. C(gather_facts=false) is enough.
 seealso:
   - module: linuxnet.netns.netns_info

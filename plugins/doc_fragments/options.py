@@ -29,8 +29,8 @@ sysctls:
   description:
     - Sysctls to set inside the namespace, values by key.
     - Only keys below C(net) belong to a network namespace.
-    - Separate the parts of a key by dots (C(net.ipv4.ip_forward)) or by slashes. After a slash, dots belong to the name of
-      an interface (C(net/ipv4/conf/eth0.10/rp_filter)).
+    - Separate the parts of a key by dots (C(net.ipv4.ip_forward)) or by slashes. After a slash, dots belong to the
+      name of an interface (C(net/ipv4/conf/eth0.10/rp_filter)).
   type: dict
 dns:
   description:
@@ -40,7 +40,8 @@ dns:
   type: dict
   suboptions:
     nameservers:
-      description: Addresses of name servers, IPv4 or IPv6. An IPv6 link-local one needs its interface (V(fe80::1%eth0)).
+      description: Addresses of name servers, IPv4 or IPv6. An IPv6 link-local one needs its interface
+        (V(fe80::1%eth0)).
       type: list
       elements: str
       default: []
@@ -56,17 +57,17 @@ dns:
       default: []
 hosts:
   description:
-    - Host names inside the namespace, written to C(/etc/netns/NAME/hosts). Each key is an address, each value a name or a
-      list of names.
+    - Host names inside the namespace, written to C(/etc/netns/NAME/hosts). Each key is an address, each value a name
+      or a list of names.
     - C(localhost) is always there.
   type: dict
 processes:
   description:
-    - What to do when the namespace is to be removed while processes live in it. Without its name it would live on unseen
-      until the last of them ends.
+    - What to do when the namespace is to be removed while processes live in it. Without its name it would live on
+      unseen until the last of them ends.
     - V(fail) refuses before anything is touched and lists the processes.
-    - V(kill) ends them, first with SIGTERM, and with SIGKILL after O(timeout) seconds. Processes elsewhere that only hold the
-      namespace open are never ended. They are a reason to refuse.
+    - V(kill) ends them, first with SIGTERM, and with SIGKILL after O(timeout) seconds. Processes elsewhere that only
+      hold the namespace open are never ended. They are a reason to refuse.
   type: str
   choices:
     - fail
@@ -89,16 +90,16 @@ netns:
 addresses:
   description:
     - Addresses of this end, IPv4 and IPv6, each with its prefix length.
-    - When given, it is the whole list, and any other address is removed from the interface. Link-local IPv6 addresses and
-      those learnt by router advertisement stay. V([]) removes all.
+    - When given, it is the whole list, and any other address is removed from the interface. Link-local IPv6 addresses
+      and those learnt by router advertisement stay. V([]) removes all.
     - When omitted, the addresses are left as they are.
   type: list
   elements: str
 mac:
   description:
     - MAC address.
-    - Without it a new interface gets a locally administered address that is always the same for this interface on this
-      machine, and an existing one keeps what it has.
+    - Without it a new interface gets a locally administered address that is always the same for this interface on
+      this machine, and an existing one keeps what it has.
   type: str
 mtu:
   description: MTU in bytes, 68 to 65535, and at least 1280 where there are IPv6 addresses.
@@ -123,8 +124,8 @@ gateway6:
 routes:
   description:
     - Routes through this end, beside O(gateway) and O(gateway6).
-    - When given, it is the whole list, and any other route through this end is removed, in all tables. Routes that the
-      kernel makes for addresses and those learnt by router advertisement stay.
+    - When given, it is the whole list, and any other route through this end is removed, in all tables. Routes that
+      the kernel makes for addresses and those learnt by router advertisement stay.
     - When omitted, routes are left as they are.
   type: list
   elements: dict
@@ -193,13 +194,15 @@ out_interface:
   default: []
 to_address:
   description:
-    - Fixed address to translate to, or a range such as V(192.0.2.10-192.0.2.19). O(source) must then be of one family.
+    - Fixed address to translate to, or a range such as V(192.0.2.10-192.0.2.19). O(source) must then be of one
+      family.
     - Without it, the address of the interface through which a packet leaves (masquerade).
   type: str
 forward:
   description:
-    - Whether to let these packets and their replies through as well. Forwarding is enabled on the interfaces that O(source)
-      lives behind, and on O(out_interface), or, without that, where a default route lives. On no other interface.
+    - Whether to let these packets and their replies through as well. Forwarding is enabled on the interfaces that
+      O(source) lives behind, and on O(out_interface), or, without that, where a default route lives. On no other
+      interface.
     - V(false) only translates. Forwarding and filtering are then left to somebody else.
   type: bool
   default: true
@@ -230,8 +233,8 @@ port:
 listen_address:
   description:
     - Local addresses at which packets arrive, of the family of O(to_address).
-    - Without it, every local address. For what the host itself sends, that includes 127.0.0.1. The other loopback addresses
-      (a resolver's 127.0.0.53, C(::1)) are left alone.
+    - Without it, every local address. For what the host itself sends, that includes 127.0.0.1. The other loopback
+      addresses (a resolver's 127.0.0.53, C(::1)) are left alone.
     - Packets to addresses that are not local are never redirected.
   type: list
   elements: str
@@ -262,10 +265,10 @@ sources:
   default: []
 hairpin:
   description:
-    - Make the forward work from the host itself, and from the namespace behind it through the host's address, too. These two
-      are shown to the daemon under the host's address where it could not answer otherwise.
-    - For 127.0.0.1 this sets C(route_localnet) on the host's end of the pair. Packets from the namespace to 127.0.0.0/8 are
-      dropped.
+    - Make the forward work from the host itself, and from the namespace behind it through the host's address, too.
+      These two are shown to the daemon under the host's address where it could not answer otherwise.
+    - For 127.0.0.1 this sets C(route_localnet) on the host's end of the pair. Packets from the namespace to
+      127.0.0.0/8 are dropped.
   type: bool
   default: true
 """
@@ -280,8 +283,8 @@ name:
 isolate:
   description:
     - Whether the namespaces of this topology are kept from reaching each other through the host.
-    - With V(false) they may, as long as forwarding is enabled on their links, which a NAT or a forward does. What is outside
-      of the topology stays out either way.
+    - With V(false) they may, as long as forwarding is enabled on their links, which a NAT or a forward does. What is
+      outside of the topology stays out either way.
   type: bool
   default: true
 """
@@ -302,8 +305,9 @@ def _veth(prefix: str = "") -> dict[str, Any]:
     return dict(_options(_VETH_END, prefix), peer=peer)
 
 
-def _items(description: str, options: dict[str, Any]) -> dict[str, Any]:
-    return {"description": description, "type": "list", "elements": "dict", "default": [], "suboptions": options}
+def _items(what: str, module: str, options: dict[str, Any]) -> dict[str, Any]:
+    return {"description": f"{what}, with the options of M(linuxnet.netns.{module}).",
+            "type": "list", "elements": "dict", "default": [], "suboptions": options}
 
 
 def _module(options: dict[str, Any], identity: tuple[str, ...] = ("name",)) -> str:
@@ -325,8 +329,8 @@ class ModuleDocFragment:
     FORWARD: str = _module(_options(_FORWARD))
     TOPOLOGY: str = _module({
         **_options(_TOPOLOGY),
-        "namespaces": _items("Namespaces, with the options of M(linuxnet.netns.netns).", _options(_NETNS, "namespaces[].")),
-        "veths": _items("Veth pairs, with the options of M(linuxnet.netns.veth).", _veth("veths[].")),
-        "nat": _items("Outbound NAT, with the options of M(linuxnet.netns.netns_nat).", _options(_NAT, "nat[].")),
-        "forwards": _items("Port forwards, with the options of M(linuxnet.netns.netns_forward).", _options(_FORWARD, "forwards[].")),
+        "namespaces": _items("Namespaces", "netns", _options(_NETNS, "namespaces[].")),
+        "veths": _items("Veth pairs", "veth", _veth("veths[].")),
+        "nat": _items("Outbound NAT", "netns_nat", _options(_NAT, "nat[].")),
+        "forwards": _items("Port forwards", "netns_forward", _options(_FORWARD, "forwards[].")),
     })

@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.linuxnet.netns.plugins.module_utils.errors import InvalidOption
 from ansible_collections.linuxnet.netns.plugins.module_utils.router import router_topology
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Optional
+from typing import Callable
 
 from .errors import NetnsError, StepFailed, SystemRefused
 from .objects.kernel_object import KernelObject, Value
@@ -78,8 +78,13 @@ class Journal:
         left = [change for change in plan_again() if change.item not in by_itself]
         if left:
             raise self._failed("verification failed: after applying, still not as wanted: "
-                               + "; ".join(f"{change.item} is {_short(change.before)}" for change in left[:5]))
+                               + "; ".join(f"{change.item} is {_difference(change)}" for change in left[:5]))
 
 
-def _short(value: Optional[Value]) -> str:
-    return "absent" if value is None else repr(value)[:80]
+def _difference(change: Change) -> str:
+    """Where a value differs from what was wanted; of a long text, the first line that does."""
+    before, after = change.item.lines(change.before), change.item.lines(change.after)
+    if not before or not after:
+        return "there" if before else "absent"
+    return next((f"{line.strip()!r} instead of {other.strip()!r}" for line, other in zip(before, after) if line != other),
+                f"of {len(before)} lines instead of {len(after)}")

@@ -227,7 +227,8 @@ class _Run:
             opened = forwarding.opened_links(netns, forward, snapshot, self.ledger.made, per_interface_v6)
             body = compile_ruleset(forwarding.ruleset(netns, states.values(), where_to, inside, opened))
             if body is not None:
-                self.wanted.add(NftTable(netns), self._canonical(netns, body))
+                listing = self._canonical(netns, body)
+                self.wanted.add(NftTable(netns, listing, body), listing)
             self._warn(netns, needs, where_to)
 
     def _canonical(self, netns: str, body: str) -> str:

@@ -9,7 +9,8 @@ import json
 import os
 import socket
 import struct
-from typing import Any, Iterable, Iterator, Optional
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable, Optional, TypeVar
 
 from .desired.names import HOST
 from .desired.veth import TABLES
@@ -23,16 +24,23 @@ from .objects.link_route import TYPES
 from .preflight import is_ours
 from .system import System
 
+Result = TypeVar("Result")
+
 _SO_NETNS_COOKIE = 71
 _ROUTE_TYPES = {number: name for name, number in TYPES.items()}
-_ROUTE_PROTOCOLS = {1: "redirect", 2: "kernel", 3: "boot", 4: "static", 9: "ra", 16: "dhcp", ROUTE_PROTOCOL: "linuxnet.netns"}
-_RULE_ACTIONS = {wire.FR_ACT_TO_TBL: "lookup", wire.FR_ACT_GOTO: "goto", 3: "nop", **{
-    number: name for number, name in _ROUTE_TYPES.items() if number in (wire.RTN_BLACKHOLE, wire.RTN_UNREACHABLE, wire.RTN_PROHIBIT)}}
+_ROUTE_PROTOCOLS = {
+    1: "redirect", 2: "kernel", 3: "boot", 4: "static", 9: "ra", 16: "dhcp", ROUTE_PROTOCOL: "linuxnet.netns"}
+_RULE_ACTIONS = {wire.FR_ACT_TO_TBL: "lookup", wire.FR_ACT_GOTO: "goto", 3: "nop", wire.RTN_BLACKHOLE: "blackhole",
+                 wire.RTN_UNREACHABLE: "unreachable", wire.RTN_PROHIBIT: "prohibit"}
 _TABLES = {number: name for name, number in TABLES.items()}
-_ADDRESS_FLAGS = {0x01: "secondary", 0x02: "nodad", 0x08: "dadfailed", 0x20: "deprecated", 0x40: "tentative", 0x80: "permanent"}
+_ADDRESS_FLAGS = {
+    0x01: "secondary", 0x02: "nodad", 0x08: "dadfailed", 0x20: "deprecated", 0x40: "tentative", 0x80: "permanent"}
 _SCOPES = {0: "global", 200: "site", 253: "link", 254: "host", 255: "nowhere"}
 _SYSCTLS = ("net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter", "net/ipv6/conf/all/forwarding")
-_LINK_SYSCTLS = {"ipv4": ("forwarding", "rp_filter", "route_localnet"), "ipv6": ("forwarding", "force_forwarding", "accept_ra")}
+_LINK_SYSCTLS = (
+    *(("ipv4", key) for key in ("forwarding", "rp_filter", "route_localnet")),
+    *(("ipv6", key) for key in ("forwarding", "force_forwarding", "accept_ra")),
+)
 #: Socket tables under /proc/thread-self/net (/proc/net is the main thread's), and the state that means listening.
 _SOCKET_TABLES = (("tcp", "tcp", "0A"), ("tcp6", "tcp", "0A"), ("udp", "udp", "07"), ("udp6", "udp", "07"))
 
@@ -40,7 +48,8 @@ _SOCKET_TABLES = (("tcp", "tcp", "0A"), ("tcp6", "tcp", "0A"), ("udp", "udp", "0
 def read_info(names: Optional[list[str]]) -> dict[str, Any]:
     """The result of netns_info. *names* None means all namespaces; one that does not exist is an InvalidOption."""
     if os.geteuid() != 0:
-        raise MissingDependency("reading network namespaces needs root on the managed host; run the task with become: true")
+        raise MissingDependency("reading network namespaces needs root on the managed host; "
+                                "run the task with become: true")
     system = System()
     try:
         with Lock(read_only=True):
@@ -55,7 +64,8 @@ class _Reader:
     def __init__(self, system: System) -> None:
         self.system = system
         self.there = system.mounts.names()
-        self.links = {netns: found for netns in (HOST, *self.there) for found in [self._unless_gone(netns, self._links)] if found is not None}
+        dumps = {netns: self._unless_gone(netns, system.netlink.links) for netns in (HOST, *self.there)}
+        self.links: dict[str, list[wire.Link]] = {netns: links for netns, links in dumps.items() if links is not None}
         self.veths: dict[tuple[int, int], list[tuple[str, wire.Link]]] = {}
         for netns, links in self.links.items():
             for link in links:
@@ -66,15 +76,18 @@ class _Reader:
     def result(self, names: Optional[list[str]]) -> dict[str, Any]:
         for number, name in enumerate(names or ()):
             if name not in self.there:
-                raise InvalidOption(f"names[{number}]", name, "is an unknown namespace: it does not exist on this host",
+                raise InvalidOption(f"names[{number}]", name,
+                                    "is an unknown namespace: it does not exist on this host",
                                     "leave names out to see all of them")
         wanted = sorted(self.there if names is None else set(names))
         identities = {name: self.system.mounts.state(name).identity for name in wanted}
         living = processes.inside(identity for identity in identities.values() if identity)
-        found = (self._unless_gone(name, lambda name: self._namespace(name, living)) for name in wanted if name in self.links)
-        return {"changed": False, "host": self._host(), "namespaces": [item for item in found if item is not None], "warnings": self.warnings}
+        found = [self._unless_gone(name, lambda netns: self._namespace(netns, living))
+                 for name in wanted if name in self.links]
+        return {"changed": False, "host": self._host(), "namespaces": [item for item in found if item is not None],
+                "warnings": self.warnings}
 
-    def _unless_gone(self, netns: str, read: Any) -> Any:
+    def _unless_gone(self, netns: str, read: Callable[[str], Result]) -> Optional[Result]:
         """What *read* returns, or None if somebody removed the namespace meanwhile."""
         try:
             return read(netns)
@@ -82,9 +95,6 @@ class _Reader:
             if netns and not self.system.mounts.state(netns).identity:
                 return None
             raise
-
-    def _links(self, netns: str) -> list[wire.Link]:
-        return self.system.netlink.links(netns)
 
     # -- a namespace --
 
@@ -119,14 +129,16 @@ class _Reader:
         masters = {link.index: link.name for link in self.links[netns]}
         return {
             "links": [self._link(netns, link, masters) for link in links],
-            "addresses": [_address(item, names) for item in self.system.netlink.addresses(netns) if item.index in names],
+            "addresses": [_address(item, names) for item in self.system.netlink.addresses(netns)
+                          if item.index in names],
             "routes": [_route(item, names) for item in self.system.netlink.routes(netns)
                        if item.index in names or (not item.index and (netns or item.protocol == ROUTE_PROTOCOL))],
         }
 
     def _link(self, netns: str, link: wire.Link, masters: dict[int, str]) -> dict[str, Any]:
-        return {"name": link.name, "index": link.index, "type": link.type or None, "up": link.up, "mtu": link.mtu, "mac": link.mac,
-                "alias": link.alias or None, "master": masters.get(link.master), "peer": self._peer(netns, link)}
+        return {"name": link.name, "index": link.index, "type": link.type or None, "up": link.up, "mtu": link.mtu,
+                "mac": link.mac, "alias": link.alias or None, "master": masters.get(link.master),
+                "peer": self._peer(netns, link)}
 
     def _peer(self, netns: str, link: wire.Link) -> Optional[dict[str, Any]]:
         """A veth's other end. Indexes repeat from namespace to namespace, so the kernel is asked which one it means."""
@@ -136,15 +148,18 @@ class _Reader:
             if link.peer_netnsid is None:
                 found = netns == other_netns and other.peer_netnsid is None
             else:
-                found = netns != other_netns and self.system.netlink.netnsid(netns, other_netns) == link.peer_netnsid
+                found = netns != other_netns and link.peer_netnsid == self._unless_gone(
+                    other_netns, lambda other_netns: self.system.netlink.netnsid(netns, other_netns))
             if found:
                 return {"name": other.name, "netns": other_netns}
         return {"name": None, "netns": None}
 
     def _sysctls(self, links: Iterable[wire.Link]) -> dict[str, str]:
         """Those that decide about forwarding, as seen by the calling thread."""
-        paths = [*_SYSCTLS, *(f"net/{family}/conf/{link.name}/{key}" for link in links for family, keys in _LINK_SYSCTLS.items() for key in keys)]
-        return {path: value for path in paths for value in [self.system.files.sysctl(path)] if value is not None}
+        paths = [*_SYSCTLS, *(f"net/{family}/conf/{link.name}/{key}"
+                               for link in links for family, key in _LINK_SYSCTLS)]
+        found = {path: self.system.files.sysctl(path) for path in paths}
+        return {path: value for path, value in found.items() if value is not None}
 
     def _translations(self, netns: str) -> dict[str, Any]:
         try:
@@ -163,9 +178,9 @@ def _address(item: wire.Address, names: dict[int, str]) -> dict[str, Any]:
 
 
 def _route(item: wire.Route, names: dict[int, str]) -> dict[str, Any]:
-    return {"to": str(item.network), "via": _text(item.via), "link": names.get(item.index), "metric": item.metric, "table": _table(item.table),
-            "type": _ROUTE_TYPES[item.type], "source": _text(item.source), "onlink": item.onlink,
-            "protocol": _ROUTE_PROTOCOLS.get(item.protocol, str(item.protocol))}
+    return {"to": str(item.network), "via": _text(item.via), "link": names.get(item.index), "metric": item.metric,
+            "table": _table(item.table), "type": _ROUTE_TYPES[item.type], "source": _text(item.source),
+            "onlink": item.onlink, "protocol": _ROUTE_PROTOCOLS.get(item.protocol, str(item.protocol))}
 
 
 def _rule(item: wire.Rule) -> dict[str, Any]:
@@ -174,7 +189,8 @@ def _rule(item: wire.Rule) -> dict[str, Any]:
     return {
         "priority": item.priority, "family": f"ipv{item.version}", "not": item.inverted,
         "from": _text(item.source) or any_network, "to": _text(item.destination) or any_network,
-        "iif": item.iif or None, "oif": item.oif or None, "fwmark": None if item.mark is None else "{:#x}/{:#x}".format(*item.mark),
+        "iif": item.iif or None, "oif": item.oif or None,
+        "fwmark": None if item.mark is None else "{:#x}/{:#x}".format(*item.mark),
         "tos": item.tos or None, "ip_protocol": item.ip_protocol or None, "sport": _span(item.source_ports),
         "dport": _span(item.destination_ports), "uids": _span(item.uids), "l3mdev": item.l3mdev,
         "suppress_prefixlength": item.suppress_prefix,
@@ -249,19 +265,20 @@ def _by_name(kind: str, rules: list[dict[str, Any]], describe: Any) -> list[dict
 
 
 def _forward(expressions: list[dict[str, Any]]) -> dict[str, Any]:
-    target = next((item["dnat"] for item in expressions if "dnat" in item), {})
-    matched = {"saddr": [], "daddr": [], "protocol": [], "dport": []}  # type: dict[str, list[str]]
+    target: dict[str, Any] = next((item["dnat"] for item in expressions if "dnat" in item), {})
+    matched: dict[str, list[str]] = {"saddr": [], "daddr": [], "protocol": [], "dport": []}
     for field, protocol, texts in _payloads(expressions):
         matched[field] = texts
         if field == "dport":
             matched["protocol"] = [protocol]
     port = matched["dport"][0] if matched["dport"] else None
-    return {"protocol": matched["protocol"], "port": port, "listen_address": matched["daddr"], "sources": matched["saddr"],
-            "to_address": target.get("addr"), "to_port": _target_port(target.get("port")) or port}
+    return {"protocol": matched["protocol"], "port": port, "listen_address": matched["daddr"],
+            "sources": matched["saddr"], "to_address": target.get("addr"),
+            "to_port": _target_port(target.get("port")) or port}
 
 
 def _nat(expressions: list[dict[str, Any]]) -> dict[str, Any]:
-    target = next((item["snat"] for item in expressions if "snat" in item), {})
+    target: dict[str, Any] = next((item["snat"] for item in expressions if "snat" in item), {})
     sources = [text for field, _protocol, texts in _payloads(expressions) if field == "saddr" for text in texts]
     return {"source": sources, "to_address": "".join(_texts(target["addr"])) if "addr" in target else None}
 

@@ -45,14 +45,15 @@ def router_topology(namespaces: Any, uplink: Any = ()) -> dict[str, list[dict[st
 
 
 class _Behind:
-    """One namespace behind the router. ``gateways`` and ``addresses`` are the two ends of its pair, ``reached`` its first
-    address of each family in which the host can reach it."""
+    """One namespace behind the router. ``gateways`` and ``addresses`` are on the two ends of its pair; ``reached`` is
+    its first address of each family in which the host can reach it."""
 
     def __init__(self, where: str, item: Any) -> None:
         self.where = where
         self.item = item = _options(where, item, OPTIONS)
         self.name = netns_name(f"{where}.name", _required(where, item, "name"))
-        self.link = link_name(f"{where}.interface", str(item["interface"])) if "interface" in item else host_interface(self.name)
+        named = item.get("interface")
+        self.link = host_interface(self.name) if named is None else link_name(f"{where}.interface", str(named))
         self.addresses = [cidr.interface(option, text) for option, text in self._numbered("addresses")]
         self.gateways = [cidr.interface(option, text) for option, text in self._numbered("gateways")]
         for number, gateway in enumerate(self.gateways):
@@ -60,9 +61,12 @@ class _Behind:
             if not any(gateway.ip in network for network in networks):
                 reason = (f"is outside the networks of addresses ({', '.join(map(str, networks))})" if networks
                           else f"is IPv{gateway.version}, but addresses holds no IPv{gateway.version} address")
-                raise InvalidOption(f"{where}.gateways[{number}]", str(gateway), reason, "put both ends into one network")
+                raise InvalidOption(f"{where}.gateways[{number}]", str(gateway), reason,
+                                    "put both ends into one network")
         routed = {gateway.version for gateway in self.gateways}
-        self.reached = {address.version: address.ip for address in reversed(self.addresses) if address.version in routed}
+        self.reached: dict[int, cidr.Address] = {
+            address.version: address.ip for address in reversed(self.addresses) if address.version in routed
+        }
 
     def _numbered(self, option: str) -> list[tuple[str, str]]:
         values = _texts(f"{self.where}.{option}", self.item.get(option, ()))
@@ -73,7 +77,7 @@ class _Behind:
 
     def veth(self) -> dict[str, Any]:
         inner = link_name(f"{self.where}.peer_interface", str(self.item.get("peer_interface", "eth0")))
-        peer: dict[str, Any] = {"name": inner, "netns": self.name, "addresses": [str(address) for address in self.addresses]}
+        peer: dict[str, Any] = {"name": inner, "netns": self.name, "addresses": [str(item) for item in self.addresses]}
         for option, version in (("gateway", 4), ("gateway6", 6)):
             first = next((gateway for gateway in self.gateways if gateway.version == version), None)
             if first is not None:
@@ -82,7 +86,7 @@ class _Behind:
 
     def nat(self, uplink: list[str]) -> list[dict[str, Any]]:
         """From its own addresses only: nothing else comes out of the namespace anyway."""
-        source = [str(cidr.network("addresses", str(address.ip))) for address in self.addresses if address.version in self.reached]
+        source = [f"{item.ip}/{item.max_prefixlen}" for item in self.addresses if item.version in self.reached]
         if not source or not _flag(f"{self.where}.nat", self.item.get("nat", True)):
             return []
         return [{"name": _shortened(self.name), "source": source, "out_interface": uplink}]
@@ -101,14 +105,18 @@ class _Behind:
 
     def _families(self, where: str, options: dict[str, Any]) -> list[int]:
         """Those of to_address, listen_address and sources where given, else all in which the namespace is reached."""
-        families = {cidr.address(f"{where}.to_address", str(options["to_address"])).version} if "to_address" in options else set(self.reached)
+        families: set[int] = set(self.reached)
+        if "to_address" in options:
+            families = {cidr.address(f"{where}.to_address", str(options["to_address"])).version}
         if not families:
-            raise InvalidOption(f"{where}.to_address", None, "has no default: the namespace has no address with a gateway of its family",
+            raise InvalidOption(f"{where}.to_address", None,
+                                "has no default: the namespace has no address with a gateway of its family",
                                 "give the namespace addresses and gateways, or the forward a to_address")
         for option in ("listen_address", "sources"):
             given = {version for version, _text in _by_family(where, option, options)}
             if given and not given & families:
-                raise InvalidOption(f"{where}.{option}", options[option], f"is IPv{min(given)}, but the forward leads to IPv{min(families)}",
+                raise InvalidOption(f"{where}.{option}", options[option],
+                                    f"is IPv{min(given)}, but the forward leads to IPv{min(families)}",
                                     "use one family, or give the namespace an address and a gateway of the other one")
             families = families & given if given else families
         return sorted(families)
@@ -127,8 +135,9 @@ class _Behind:
     def _derived_name(self, where: str, forward: dict[str, Any], version: int) -> str:
         """Stable: it says what tells forwards apart, not where they stand in the list."""
         protocols = sorted(set(_texts(f"{where}.protocol", forward.get("protocol", "tcp"))))
-        return _shortened("-".join([self.name, *protocols, forward["port"].replace(" ", ""), *forward.get("listen_address", ()),
-                                    *(["v6"] if version == 6 else [])]))
+        family = ["v6"] if version == 6 else []
+        return _shortened("-".join([
+            self.name, *protocols, forward["port"].replace(" ", ""), *forward.get("listen_address", ()), *family]))
 
 
 def host_interface(netns: str) -> str:

@@ -11,8 +11,8 @@ short_description: Manage a network namespace
 version_added: 0.1.0
 description:
   - Makes, changes and removes a named network namespace, the kind that C(ip netns) shows.
-  - Options that are left out leave as it is what they stand for. A namespace that exists already is taken as it is, whoever
-    made it.
+  - Options that are left out leave as it is what they stand for. A namespace that exists already is taken as it is,
+    whoever made it.
   - To manage all of a host's namespaces and what is between them in one task, see M(linuxnet.netns.netns_topology).
 author:
   - linuxnet.netns contributors (!UNKNOWN)
@@ -23,10 +23,11 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(present) makes the namespace if it is not there, and gives it what the other options say. A name that is only half
-        there (a plain file, or a namespace mounted more than once) is repaired, with a warning.
-      - V(absent) removes the namespace of that name, whoever made it, with all that is inside, the other ends of its veth
-        pairs, and the files under C(/etc/netns) that this module wrote. O(processes) says what becomes of processes.
+      - V(present) makes the namespace if it is not there, and gives it what the other options say. A name that is
+        only half there (a plain file, or a namespace mounted more than once) is repaired, with a warning.
+      - V(absent) removes the namespace of that name, whoever made it, with all that is inside, the other ends of its
+        veth pairs, and the files under C(/etc/netns) that this module wrote. O(processes) says what becomes of
+        processes.
     type: str
     choices:
       - present
@@ -109,14 +110,14 @@ msg:
   description: Why the task failed, in a sentence that names the option or object and the remedy.
   returned: failure
   type: str
-  sample: "addresses[0]: '10.0.0.2' has no prefix length; write an address with its prefix length, such as 10.0.0.2/30 or fd00::2/64"
+  sample: "addresses[0]: '10.0.0.2' has no prefix length; write ..."
 error:
   description:
     - Kind of failure, for machines.
-    - V(invalid_option), V(missing_dependency), V(clash) (a name or address is somebody else's, or a namespace is in use) and
-      V(ledger) (the record of what was made is damaged) are raised before anything is touched.
-    - V(step_failed) means that the system refused a step and everything before it was undone. V(refused) is a refusal outside
-      of such a step, V(unexpected) a bug.
+    - V(invalid_option), V(missing_dependency), V(clash) (a name or address is somebody else's, or a namespace is in
+      use) and V(ledger) (the record of what was made is damaged) are raised before anything is touched.
+    - V(step_failed) means that the system refused a step and everything before it was undone. V(refused) is a refusal
+      outside of such a step, V(unexpected) a bug.
   returned: failure
   type: str
   sample: clash
@@ -129,7 +130,8 @@ from ansible_collections.linuxnet.netns.plugins.module_utils.spec.netns import O
 def main() -> None:
     """Entry point."""
     module = resource_module(OPTIONS, ("name",))
-    run(module, lambda params: single_resource("namespaces", "netns", params, ("netns", params["name"]), accumulates=True))
+    run(module, lambda params: single_resource(
+        "namespaces", "netns", params, ("netns", params["name"]), accumulates=True))
 
 
 if __name__ == "__main__":

@@ -10,16 +10,18 @@ module: netns_forward
 short_description: Manage a port forward into a network namespace
 version_added: 0.1.0
 description:
-  - Redirects a port of the host (or of another namespace that routes) to a daemon in a namespace behind it (DNAT). The daemon
-    sees the client's own address.
+  - Redirects a port of the host (or of another namespace that routes) to a daemon in a namespace behind it (DNAT).
+    The daemon sees the client's own address.
   - One forward is of one address family, that of O(to_address). Declare two for both.
-  - Where several forwards match a packet, the one that names O(listen_address), then O(in_interface), then O(sources), comes
-    first. Two that are equally specific and want the same port are an error.
-  - When a forward is changed or removed, connections and UDP flows that it began and that would go on to the old place are
-    ended. All others live on.
-  - Another namespace of the host reaches the forward through the host's address, unless O(in_interface) says otherwise.
+  - Where several forwards match a packet, the one that names O(listen_address), then O(in_interface), then
+    O(sources), comes first. Two that are equally specific and want the same port are an error.
+  - When a forward is changed or removed, connections and UDP flows that it began and that would go on to the old
+    place are ended. All others live on.
+  - Another namespace of the host reaches the forward through the host's address, unless O(in_interface) says
+    otherwise.
   - Forwarding is enabled for the interfaces that need it, never for the whole host. The filter is there before it.
-  - Once a NAT or a forward uses a pair that this collection made, the pair is closed for everything that is not declared.
+  - Once a NAT or a forward uses a pair that this collection made, the pair is closed for everything that is not
+    declared.
 author:
   - linuxnet.netns contributors (!UNKNOWN)
 extends_documentation_fragment:
@@ -134,14 +136,14 @@ msg:
   description: Why the task failed, in a sentence that names the option or object and the remedy.
   returned: failure
   type: str
-  sample: "addresses[0]: '10.0.0.2' has no prefix length; write an address with its prefix length, such as 10.0.0.2/30 or fd00::2/64"
+  sample: "addresses[0]: '10.0.0.2' has no prefix length; write ..."
 error:
   description:
     - Kind of failure, for machines.
-    - V(invalid_option), V(missing_dependency), V(clash) (a name or address is somebody else's, or a namespace is in use) and
-      V(ledger) (the record of what was made is damaged) are raised before anything is touched.
-    - V(step_failed) means that the system refused a step and everything before it was undone. V(refused) is a refusal outside
-      of such a step, V(unexpected) a bug.
+    - V(invalid_option), V(missing_dependency), V(clash) (a name or address is somebody else's, or a namespace is in
+      use) and V(ledger) (the record of what was made is damaged) are raised before anything is touched.
+    - V(step_failed) means that the system refused a step and everything before it was undone. V(refused) is a refusal
+      outside of such a step, V(unexpected) a bug.
   returned: failure
   type: str
   sample: clash
@@ -155,7 +157,8 @@ def main() -> None:
     """Entry point."""
     module = resource_module(OPTIONS)
     run(module, lambda params: single_resource(
-        "forwards", "netns_forward", params, ("netns_forward", params["netns"] or "", params["name"]), accumulates=False))
+        "forwards", "netns_forward", params,
+        ("netns_forward", params["netns"] or "", params["name"]), accumulates=False))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ module: netns_info
 short_description: Read what the network namespaces of a host hold
 version_added: 0.1.0
 description:
-  - Returns for each named network namespace its identity, links with their other ends, addresses, routes, policy rules, the
-    sysctls that decide about forwarding, listening sockets, processes, and the forwards and NAT of this collection with their
-    counters.
+  - Returns for each named network namespace its identity, links with their other ends, addresses, routes, policy
+    rules, the sysctls that decide about forwarding, listening sockets, processes, and the forwards and NAT of this
+    collection with their counters.
   - Reads the kernel's and nft's present state, whoever made it. Nothing is made or changed.
 author:
   - linuxnet.netns contributors (!UNKNOWN)
@@ -42,14 +42,14 @@ EXAMPLES = r"""
 
 - name: Which there are, and where their interfaces lead
   ansible.builtin.debug:
-    msg: "{{ item.0.name }}: {{ item.1.name }} -- {{ item.1.peer.name }} {{ 'in ' ~ item.1.peer.netns if item.1.peer.netns else 'on the host' }}"
+    msg: "{{ item.0.name }}: {{ item.1.name }} -- {{ item.1.peer.name }} of {{ item.1.peer.netns or 'the host' }}"
   loop: "{{ found.namespaces | subelements('links') | selectattr('1.peer') }}"
   loop_control:
     label: "{{ item.0.name }}"
 
 - name: How often each forward of the host was used
   ansible.builtin.debug:
-    msg: "{{ dict(found.host.forwards | map(attribute='name') | zip(found.host.forwards | map(attribute='packets'))) }}"
+    msg: "{{ found.host.forwards | items2dict('name', 'packets') }}"
 """
 
 RETURN = r"""
@@ -57,8 +57,8 @@ host:
   description:
     - The host's own namespace, as far as it concerns this collection.
     - The keys are those of RV(namespaces), less C(rules), C(sockets) and C(processes). RV(host.name) is empty.
-      RV(host.links) holds the links that this collection made, RV(host.addresses), RV(host.routes) and RV(host.sysctls) what
-      belongs to them.
+      RV(host.links) holds the links that this collection made, RV(host.addresses), RV(host.routes) and
+      RV(host.sysctls) what belongs to them.
   returned: success
   type: dict
   contains: &namespace
@@ -330,8 +330,8 @@ host:
           type: str
           sample: "10105"
         packets: &packets
-          description: Packets that were translated. NAT looks at the first one of a connection only, so it is the number of
-            connections since the ruleset last changed.
+          description: Packets that were translated. NAT looks at the first one of a connection only, so it is the
+            number of connections since the ruleset last changed.
           type: int
           sample: 7
         bytes:
@@ -370,7 +370,7 @@ msg:
   description: Why the task failed, in a sentence that names the option and the remedy.
   returned: failure
   type: str
-  sample: "names[0]: 'ap' is an unknown namespace: it does not exist on this host; leave names out to see all of them"
+  sample: "names[0]: 'ap' is an unknown namespace: it does not exist on this host; ..."
 error:
   description: Kind of failure, for machines. V(invalid_option), V(missing_dependency), V(refused) or V(unexpected).
   returned: failure
@@ -379,7 +379,6 @@ error:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.linuxnet.netns.plugins.module_utils.ansible_module import report
 from ansible_collections.linuxnet.netns.plugins.module_utils.info import read_info
 

@@ -10,12 +10,13 @@ module: netns_nat
 short_description: Manage outbound NAT for a network namespace
 version_added: 0.1.0
 description:
-  - Lets the networks behind a namespace, usually the host's own, reach out under its address, by masquerading or under a
-    fixed address.
+  - Lets the networks behind a namespace, usually the host's own, reach out under its address, by masquerading or
+    under a fixed address.
   - Forwarding is enabled for the interfaces that need it, never for the whole host. The filter is there before it.
-  - Once a NAT or a forward uses a pair that this collection made, the pair is closed for everything that is not declared.
-  - Any number of NATs share one nftables table, C(inet linuxnet_netns), which is replaced in one transaction. No other table
-    is touched.
+  - Once a NAT or a forward uses a pair that this collection made, the pair is closed for everything that is not
+    declared.
+  - Any number of NATs share one nftables table, C(inet linuxnet_netns), which is replaced in one transaction. No
+    other table is touched.
 author:
   - linuxnet.netns contributors (!UNKNOWN)
 extends_documentation_fragment:
@@ -118,14 +119,14 @@ msg:
   description: Why the task failed, in a sentence that names the option or object and the remedy.
   returned: failure
   type: str
-  sample: "addresses[0]: '10.0.0.2' has no prefix length; write an address with its prefix length, such as 10.0.0.2/30 or fd00::2/64"
+  sample: "addresses[0]: '10.0.0.2' has no prefix length; write ..."
 error:
   description:
     - Kind of failure, for machines.
-    - V(invalid_option), V(missing_dependency), V(clash) (a name or address is somebody else's, or a namespace is in use) and
-      V(ledger) (the record of what was made is damaged) are raised before anything is touched.
-    - V(step_failed) means that the system refused a step and everything before it was undone. V(refused) is a refusal outside
-      of such a step, V(unexpected) a bug.
+    - V(invalid_option), V(missing_dependency), V(clash) (a name or address is somebody else's, or a namespace is in
+      use) and V(ledger) (the record of what was made is damaged) are raised before anything is touched.
+    - V(step_failed) means that the system refused a step and everything before it was undone. V(refused) is a refusal
+      outside of such a step, V(unexpected) a bug.
   returned: failure
   type: str
   sample: clash

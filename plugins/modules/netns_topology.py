@@ -10,15 +10,16 @@ module: netns_topology
 short_description: Manage all network namespaces of a host in one task
 version_added: 0.1.0
 description:
-  - Namespaces, the veth pairs between them, addresses, routes, NAT out and port forwards in, declared as a whole and applied in
-    one go. Either all of it holds afterwards, or the host is as it was before.
-  - Validated as a whole, before anything is touched. Networks that overlap, names used twice, two forwards for one port, and
-    names or addresses that somebody else has taken are errors.
-  - What an earlier run made and this one no longer lists is removed, and settings go back to what they were before. That
-    includes single options, such as a sysctl that is no longer given.
-  - What others made is left alone. What a single module of this collection made is adopted by the topology that lists it.
-  - The host's ends of all veth pairs that lead into a namespace are closed. Only replies, declared NAT and declared forwards
-    pass, and from the namespace only its own addresses.
+  - Namespaces, the veth pairs between them, addresses, routes, NAT out and port forwards in, declared as a whole and
+    applied in one go. Either all of it holds afterwards, or the host is as it was before.
+  - Validated as a whole, before anything is touched. Networks that overlap, names used twice, two forwards for one
+    port, and names or addresses that somebody else has taken are errors.
+  - What an earlier run made and this one no longer lists is removed, and settings go back to what they were before.
+    That includes single options, such as a sysctl that is no longer given.
+  - What others made is left alone. What a single module of this collection made is adopted by the topology that lists
+    it.
+  - The host's ends of all veth pairs that lead into a namespace are closed. Only replies, declared NAT and declared
+    forwards pass, and from the namespace only its own addresses.
   - Drift is repaired object by object. A connection through a forward that did not change lives on.
 author:
   - linuxnet.netns contributors (!UNKNOWN)
@@ -30,8 +31,8 @@ options:
   state:
     description:
       - V(present) makes the host what the lists say.
-      - V(absent) removes everything that runs under this O(name) have made, and puts back what they changed. The lists are
-        not needed.
+      - V(absent) removes everything that runs under this O(name) have made, and puts back what they changed. The
+        lists are not needed.
     type: str
     choices:
       - present
@@ -150,22 +151,22 @@ msg:
   description: Why the task failed, in a sentence that names the option or object and the remedy.
   returned: failure
   type: str
-  sample: "addresses[0]: '10.0.0.2' has no prefix length; write an address with its prefix length, such as 10.0.0.2/30 or fd00::2/64"
+  sample: "addresses[0]: '10.0.0.2' has no prefix length; write ..."
 error:
   description:
     - Kind of failure, for machines.
-    - V(invalid_option), V(missing_dependency), V(clash) (a name or address is somebody else's, or a namespace is in use) and
-      V(ledger) (the record of what was made is damaged) are raised before anything is touched.
-    - V(step_failed) means that the system refused a step and everything before it was undone. V(refused) is a refusal outside
-      of such a step, V(unexpected) a bug.
+    - V(invalid_option), V(missing_dependency), V(clash) (a name or address is somebody else's, or a namespace is in
+      use) and V(ledger) (the record of what was made is damaged) are raised before anything is touched.
+    - V(step_failed) means that the system refused a step and everything before it was undone. V(refused) is a refusal
+      outside of such a step, V(unexpected) a bug.
   returned: failure
   type: str
   sample: clash
 """
 
 from ansible_collections.linuxnet.netns.plugins.module_utils.ansible_module import resource_module, run
-from ansible_collections.linuxnet.netns.plugins.module_utils.spec.netns_topology import OPTIONS
 from ansible_collections.linuxnet.netns.plugins.module_utils.engine import Request
+from ansible_collections.linuxnet.netns.plugins.module_utils.spec.netns_topology import OPTIONS
 
 
 def main() -> None:

@@ -10,9 +10,10 @@ module: veth
 short_description: Manage a veth pair and what is on its two ends
 version_added: 0.1.0
 description:
-  - Makes, changes and removes a veth pair, a cable between two network namespaces, with the addresses, routes and settings
-    of both ends.
-  - The pair is made directly in its namespaces, in one step, and the alias of both ends begins with C(linuxnet.netns).
+  - Makes, changes and removes a veth pair, a cable between two network namespaces, with the addresses, routes and
+    settings of both ends.
+  - The pair is made directly in its namespaces, in one step, and the alias of both ends begins with
+    C(linuxnet.netns).
   - Options that are left out leave as it is what they stand for. O(up) is the exception, and true.
   - The pair is the same whichever end is named first.
 author:
@@ -24,8 +25,8 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(present) makes the pair if it is not there, and gives its ends what the other options say. An interface of that name
-        that is something else, or belongs to another pair, is an error.
+      - V(present) makes the pair if it is not there, and gives its ends what the other options say. An interface of
+        that name that is something else, or belongs to another pair, is an error.
       - V(absent) removes the pair with an end of that O(name) in O(netns), whoever made it.
     type: str
     choices:
@@ -130,14 +131,14 @@ msg:
   description: Why the task failed, in a sentence that names the option or object and the remedy.
   returned: failure
   type: str
-  sample: "addresses[0]: '10.0.0.2' has no prefix length; write an address with its prefix length, such as 10.0.0.2/30 or fd00::2/64"
+  sample: "addresses[0]: '10.0.0.2' has no prefix length; write ..."
 error:
   description:
     - Kind of failure, for machines.
-    - V(invalid_option), V(missing_dependency), V(clash) (a name or address is somebody else's, or a namespace is in use) and
-      V(ledger) (the record of what was made is damaged) are raised before anything is touched.
-    - V(step_failed) means that the system refused a step and everything before it was undone. V(refused) is a refusal outside
-      of such a step, V(unexpected) a bug.
+    - V(invalid_option), V(missing_dependency), V(clash) (a name or address is somebody else's, or a namespace is in
+      use) and V(ledger) (the record of what was made is damaged) are raised before anything is touched.
+    - V(step_failed) means that the system refused a step and everything before it was undone. V(refused) is a refusal
+      outside of such a step, V(unexpected) a bug.
   returned: failure
   type: str
   sample: clash

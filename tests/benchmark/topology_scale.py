@@ -156,7 +156,9 @@ def expect(stage, size, changed, count):
     """Figures of work that was not done are worth nothing."""
     right = {"build": count >= 10 * size, "again": not changed, "address": 1 <= count <= 2, "forward": count == 1}
     if not right.get(stage, changed):
-        raise SystemExit("%s with %d namespaces: unexpected result (changed=%s, %d changes)" % (stage, size, changed, count))
+        raise SystemExit(
+            "%s with %d namespaces: unexpected result (changed=%s, %d changes)" % (stage, size, changed, count)
+        )
 
 
 # -- the three ways --
@@ -376,7 +378,9 @@ def summary(figures, peak):
     found = {"peak_kb": peak, "runs_ms": figures}
     for number, unit in enumerate(("wall", "processor")):
         ms = {
-            way: {stage: round(statistics.median(run[number] for run in runs) * 1000, 1) for stage, runs in stages.items()}
+            way: {
+                stage: round(statistics.median(run[number] for run in runs) * 1000, 1) for stage, runs in stages.items()
+            }
             for way, stages in figures.items()
         }
         found[unit] = {
@@ -402,7 +406,9 @@ def report(results, about):
         for way, stages in entry["wall"]["ms"].items():
             cells = ["%.0f (%.0f)" % (stages[stage], entry["processor"]["ms"][way][stage]) if stage in stages else ""
                      for stage in STAGES]  # fmt: skip
-            peak = ["%.0f" % (entry["peak_kb"][stage] / 1024) for stage in ("build", "again")] if way == "module" else []
+            peak = (
+                ["%.0f" % (entry["peak_kb"][stage] / 1024) for stage in ("build", "again")] if way == "module" else []
+            )
             row(size, way, *cells, "%.1f" % (stages["build"] / int(size)), ", ".join(peak))
     print()
     row("N", "÷ ip build, by", "module build (aim 1.5)", "module again (aim 0.5)", "engine build", "engine again")
@@ -415,7 +421,9 @@ def report(results, about):
     for small, big in zip(sizes, sizes[1:]):
         growth = []
         for way, stages in results[small]["processor"]["ms"].items():
-            more = ["%s %.1f" % (stage, results[big]["processor"]["ms"][way][stage] / ms) for stage, ms in stages.items()]
+            more = [
+                "%s %.1f" % (stage, results[big]["processor"]["ms"][way][stage] / ms) for stage, ms in stages.items()
+            ]
             growth.append("%s: %s" % (way, ", ".join(more)))
         print("\nFrom %s to %s (%.1f times as many), processor time grows by: %s" % (
             small, big, int(big) / int(small), "; ".join(growth)))  # fmt: skip

@@ -62,7 +62,7 @@ class Client:
             connection.request("GET", "/")
             return {"saw": connection.getresponse().read().decode(), "from": connection.sock.getsockname()[0]}
         except (OSError, http.client.HTTPException) as error:
-            timed_out = isinstance(error, TimeoutError) or isinstance(error, socket.timeout)
+            timed_out = isinstance(error, (TimeoutError, socket.timeout))
             return {"error": "no answer" if timed_out else getattr(error, "strerror", None) or repr(error)}
         finally:
             if keep:

@@ -189,9 +189,8 @@ def ansible_environment(root):
         **{"ANSIBLE_FORCE_COLOR" if tell.colour else "ANSIBLE_NOCOLOR": "1"},
     )
     (WORK / "ansible.cfg").write_text("# none of the machine's or the user's\n", encoding="utf-8")
-    (WORK / "hosts").write_text(
-        "host ansible_connection=local ansible_python_interpreter=%s/.venv/bin/python netns_become=false\n" % root, encoding="utf-8"
-    )
+    variables = "ansible_connection=local ansible_python_interpreter=%s/.venv/bin/python netns_become=false" % root
+    (WORK / "hosts").write_text("host %s\n" % variables, encoding="utf-8")
     shutil.copy(HERE / "router.yml", WORK / "router.yml")
 
 
@@ -207,9 +206,10 @@ def host_state():
             "IPv4 rules": "ip -4 rule show",
             "IPv6 rules": "ip -6 rule show",
             "nftables": "nft list ruleset",
-            "files": "find -H /etc /var/lib /run -xdev -not -path /run/demo/* -not -path %s -printf %%y_%%m_%%p_%%l\\n" % NETNS,
+            "files": "find -H /etc /var/lib /run -xdev -not -path /run/demo/* -printf %y_%m_%p_%l\\n",
         }.items()
     }
+    found["files"] = [line for line in found["files"] if not line.endswith("_%s_" % NETNS)]
     found["sysctls"] = []
     for path in sorted(pathlib.Path("/proc/sys/net").glob("ipv[46]/**/*")):
         try:
@@ -273,7 +273,8 @@ def introduce():
 def predict_and_run(before):
     tell.heading("What would happen")
     predicted = Play("router", "--check", "--diff", show_diff=True)
-    tell.claim(predicted.changed > 0 and predicted.diff != [], "it says what it would change", "%d lines" % len(predicted.diff))
+    lines = "%d lines" % len(predicted.diff)
+    tell.claim(predicted.changed > 0 and predicted.diff != [], "it says what it would change", lines)
     lines = differences(before, host_state())
     tell.quote(lines)
     tell.claim(not lines, "and has touched nothing")
@@ -281,7 +282,8 @@ def predict_and_run(before):
     tell.heading("The run")
     done = Play("router", "--diff")
     tell.claim(done.changed == predicted.changed, "it changes what it said it would", "changed=%d" % done.changed)
-    tell.claim(done.diff == predicted.diff, "and its diff (left out here) is the very same", "%d lines" % len(done.diff))
+    lines = "%d lines" % len(done.diff)
+    tell.claim(done.diff == predicted.diff, "and its diff (left out here) is the very same", lines)
     return done
 
 
@@ -330,7 +332,8 @@ def drift(internet):
     run(*command)
     expect_no_answer(internet, HOST[6], "client asks %s" % at(HOST[6]), source=CLIENT[6])
     repair = Play("router", "--diff", show_diff=True)
-    tell.claim(len(repair.diff) == 1 and APP[6] in repair.diff[0], "that address is put back, and nothing else is touched")
+    alone = len(repair.diff) == 1 and APP[6] in repair.diff[0]
+    tell.claim(alone, "that address is put back, and nothing else is touched", "%d line" % len(repair.diff))
     expect_answer("the daemon", CLIENT[6], HOST[6], internet, "client asks %s" % at(HOST[6]), source=CLIENT[6])
     expect_answer("the daemon", CLIENT[4], HOST[4], internet, "the connection from before still lives", keep="live")
 
@@ -339,7 +342,8 @@ def teardown(internet, before, done):
     tell.heading("Away with it")
     gone = Play("teardown", "--diff")
     backwards = sorted({"-": "+", "+": "-"}[line[0]] + line[1:] for line in gone.diff)
-    tell.claim(backwards == sorted(done.diff), "its diff (left out here) is that of the first run backwards", "%d lines" % len(gone.diff))
+    lines = "%d lines" % len(gone.diff)
+    tell.claim(backwards == sorted(done.diff), "its diff (left out here) is that of the run, backwards", lines)
     expect_no_answer(internet, HOST[4], "client asks %s" % at(HOST[4]), source=CLIENT[4])
     lines = differences(before, host_state())
     tell.quote(lines)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # The same examples every time, so that a failure is the change's and not chance's; HYPOTHESIS_PROFILE=thorough looks further.
-_COMMON = dict(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
-settings.register_profile("quick", max_examples=40, derandomize=True, **_COMMON)
-settings.register_profile("thorough", max_examples=1000, **_COMMON)
+_COMMON = dict(
+    deadline=None, database=None, report_multiple_bugs=False, phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+settings.register_profile("quick", max_examples=100, derandomize=True, **_COMMON)
+settings.register_profile("thorough", max_examples=3000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))

@@ -59,9 +59,10 @@ class _Netlink:
         for device, item in zip(made, (end, peer)):
             device.mtu = item.get("mtu") or 1500
 
-    def set_alias(self, netns, name, text):
+    def mark(self, netns, name, text, up):
         self._kernel.act()
-        self._device(netns, name).alias = ALIAS + text
+        device = self._device(netns, name)
+        device.alias, device.up = ALIAS + text, device.up or up
 
     def delete_link(self, netns, name):
         self._kernel.act()
@@ -177,7 +178,7 @@ class _Mounts:
 
     def delete(self, name):
         self._kernel.act()
-        space = self._kernel.names.pop(name)[0]
+        space = self._kernel.names.pop(name, [None])[0]
         if space is not None:
             self._held[name] = space
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.linuxnet.netns.plugins.module_utils.desired.state import State
 from ansible_collections.linuxnet.netns.plugins.module_utils.errors import InvalidOption
 from ansible_collections.linuxnet.netns.plugins.module_utils.router import host_interface, router_topology
@@ -37,13 +36,14 @@ def test_nothing():
 
 
 def test_a_namespace_behind_the_router():
-    found = router_topology([app(**BOTH, dns={"nameservers": ["192.0.2.53"]}, hosts={"192.0.2.1": "db"}, sysctls={"net.core.somaxconn": 9},
-                                 forwards=[{"port": 10105}])])
+    inside = {"dns": {"search": ["example.net"]}, "hosts": {"192.0.2.1": "db"}, "sysctls": {"net.core.somaxconn": 9}}
+    found = router_topology([app(**BOTH, **inside, forwards=[{"port": 10105}])])
     assert found == {
-        "namespaces": [{"name": "app", "dns": {"nameservers": ["192.0.2.53"]}, "hosts": {"192.0.2.1": "db"}, "sysctls": {"net.core.somaxconn": 9}}],
+        "namespaces": [{"name": "app", **inside}],
         "veths": [{
             "name": "v-app", "addresses": ["10.0.0.1/30", "fd00::1/64"],
-            "peer": {"name": "eth0", "netns": "app", "addresses": ["10.0.0.2/30", "fd00::2/64"], "gateway": "10.0.0.1", "gateway6": "fd00::1"},
+            "peer": {"name": "eth0", "netns": "app", "addresses": ["10.0.0.2/30", "fd00::2/64"],
+                     "gateway": "10.0.0.1", "gateway6": "fd00::1"},
         }],
         "nat": [{"name": "app", "source": ["10.0.0.2/32", "fd00::2/128"], "out_interface": []}],
         "forwards": [
@@ -56,7 +56,8 @@ def test_a_namespace_behind_the_router():
 def test_the_engine_takes_what_comes_out():
     items = [
         app(**BOTH, forwards=[{"port": 10105, "protocol": "tcp,udp"}, {"port": "2000-2009", "to_port": "3000-3009"}]),
-        {"name": "db", "addresses": ["10.0.0.6/30"], "gateways": ["10.0.0.5/30"], "nat": False, "forwards": [{"port": 5432, "sources": ["192.0.2.0/24"]}]},
+        {"name": "db", "addresses": ["10.0.0.6/30"], "gateways": ["10.0.0.5/30"], "nat": False,
+         "forwards": [{"port": 5432, "sources": ["192.0.2.0/24"]}]},
         {"name": "a namespace with quite a \"long\" name, and a blank or two in it, which is nevertheless valid"},
     ]
     state = State.from_options(router_topology(items, ["up0"]))
@@ -179,7 +180,8 @@ def test_options_of_a_forward_are_passed_on():
 
 
 def test_what_is_none_counts_as_left_out():
-    item = app(**V4, dns=None, interface=None, nat=None, forwards=[{"port": 80, "name": None, "sources": None, "to_address": None}])
+    forward = {"port": 80, "name": None, "sources": None, "to_address": None}
+    item = app(**V4, dns=None, interface=None, nat=None, forwards=[forward])
     found = router_topology([item])
     assert found["namespaces"] == [{"name": "app"}]
     assert found["veths"][0]["name"] == "v-app"
@@ -214,7 +216,8 @@ def test_what_is_none_counts_as_left_out():
     ([app(**V4, forwards=[{"port": 80, "to_address": "nowhere"}])], "router_namespaces[0].forwards[0].to_address"),
     ([app(**V4, forwards=[{"port": 80, "sources": ["fd00::/8"]}])], "router_namespaces[0].forwards[0].sources"),
     ([app(**V4, forwards=[{"port": 80, "sources": ["x"]}])], "router_namespaces[0].forwards[0].sources[0]"),
-    ([app(**V4, forwards=[{"port": 80}, {"port": 80, "sources": ["192.0.2.0/24"]}])], "router_namespaces[0].forwards[1].name"),
+    ([app(**V4, forwards=[{"port": 80}, {"port": 80, "sources": ["192.0.2.0/24"]}])],
+     "router_namespaces[0].forwards[1].name"),
 ])
 def test_errors(namespaces, option):
     assert fails(namespaces).startswith(f"{option}: ")

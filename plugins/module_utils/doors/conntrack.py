@@ -93,7 +93,7 @@ def _tuple(raw: bytes) -> Optional[tuple[str, wire.IpAddress, wire.IpAddress, in
     """(protocol, source, destination, source port, destination port), None for protocols without ports."""
     parts = wire.attributes(raw, 0)
     ip, proto = wire.attributes(parts.get(1, b""), 0), wire.attributes(parts.get(2, b""), 0)
-    number = proto.get(1, b"\0")[0]
+    number = int.from_bytes(proto.get(1, b"")[:1], "big")
     source, destination = ip.get(1, ip.get(3)), ip.get(2, ip.get(4))
     if number not in PROTOCOLS or source is None or destination is None or 2 not in proto or 3 not in proto:
         return None

@@ -209,15 +209,19 @@ def rule(message: Message) -> Rule:
         return ipaddress.ip_network((found[kind], length)) if kind in found else None
 
     def span(kind: int, form: str) -> Optional[tuple[int, int]]:
-        return struct.unpack(form, found[kind]) if kind in found else None  # type: ignore[return-value]
+        if kind not in found:
+            return None
+        first, last = struct.unpack(form, found[kind])
+        return first, last
 
     suppress = struct.unpack("=i", found[14])[0] if 14 in found else -1
     return Rule(
-        version=4 if family == socket.AF_INET else 6, priority=_number(found.get(6)), action=action, table=_number(found.get(15)) or table,
-        goto=_number(found.get(4)), inverted=bool(flags & FIB_RULE_INVERT), source=network(2, from_length), destination=network(1, to_length),
-        iif=_text(found.get(3)), oif=_text(found.get(17)), mark=(_number(found[10]), _number(found.get(16))) if 10 in found else None,
-        tos=tos, ip_protocol=_number(found.get(22)), source_ports=span(23, "=HH"), destination_ports=span(24, "=HH"), uids=span(20, "=II"),
-        l3mdev=bool(found.get(19, b"\0")[0]), suppress_prefix=None if suppress < 0 else suppress,
+        version=4 if family == socket.AF_INET else 6, priority=_number(found.get(6)), action=action,
+        table=_number(found.get(15)) or table, goto=_number(found.get(4)), inverted=bool(flags & FIB_RULE_INVERT),
+        source=network(2, from_length), destination=network(1, to_length), iif=_text(found.get(3)), oif=_text(found.get(17)),
+        mark=(_number(found[10]), _number(found.get(16))) if 10 in found else None, tos=tos,
+        ip_protocol=_number(found.get(22)), source_ports=span(23, "=HH"), destination_ports=span(24, "=HH"),
+        uids=span(20, "=II"), l3mdev=bool(found.get(19, b"\0")[0]), suppress_prefix=None if suppress < 0 else suppress,
     )
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Optional
 
 from ..desired.names import where
@@ -19,9 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NftTable(KernelObject):
-    """The value is the table's text as nft lists it, so that comparison is exact whatever nft makes of its input."""
+    """The value is the table's text as nft lists it, so that comparison is exact whatever nft makes of its input.
+
+    ``listing`` and ``body`` are the wanted value and what gives it: nft 1.0.6 does not always list a table the same
+    way again that was loaded from its own listing.
+    """
 
     netns: str
+    listing: str = field(default="", compare=False)
+    body: str = field(default="", compare=False)
 
     kind = "nftables"
     ORDER = 30
@@ -44,7 +50,8 @@ class NftTable(KernelObject):
         """The table is ours alone."""
 
     def apply(self, system: System, before: Optional[str], after: Optional[str]) -> None:
-        system.nft.replace(self.netns, None if after is None else body_of(after))
+        body = self.body if after == self.listing else body_of(after or "")
+        system.nft.replace(self.netns, None if after is None else body)
 
 
 def body_of(listing: str) -> str:
