@@ -35,8 +35,8 @@ sysctls:
 dns:
   description:
     - The namespace's resolver configuration, written to C(/etc/netns/NAME/resolv.conf).
-    - C(ip netns exec) shows this file to what it starts as C(/etc/resolv.conf). systemd does not, see
-      U(https://github.com/systemd/systemd/issues/28694).
+    - C(ip netns exec) shows this file to what it starts as C(/etc/resolv.conf). A systemd unit needs C(BindReadOnlyPaths)
+      for it.
   type: dict
   suboptions:
     nameservers:
@@ -283,8 +283,7 @@ name:
 isolate:
   description:
     - Whether the namespaces of this topology are kept from reaching each other through the host.
-    - With V(false) they may, as long as forwarding is enabled on their links, which a NAT or a forward does. What is
-      outside of the topology stays out either way.
+    - With V(false) they may. What is outside of the topology stays out either way.
   type: bool
   default: true
 """

@@ -327,7 +327,7 @@ class _Run:
             if change.item not in self.wanted.objects:
                 ledger.made.pop(change.item, None)
         gone = {change.item for change in changes if change.after is None} - set(self.wanted.objects)
-        if self.request.absent:
+        if self.request.absent or not self.declared.resources:
             ledger.owners.pop(self.name, None)
         else:
             objects = set(self.wanted.objects) | (previous - gone if self.request.accumulates else set())
@@ -341,7 +341,7 @@ class _Run:
         objects = set(self.wanted.objects)
         if self.request.accumulates and self.old:
             objects |= self.old.objects
-        if self.request.absent or not self.old or (self.old.options, self.old.objects) != (self._options(), objects) \
+        if self.request.absent or not self.declared.resources or not self.old or (self.old.options, self.old.objects) != (self._options(), objects) \
                 or self.ledger.owners.keys() != self.known_owners:
             self._remember([], {}, self.old.objects if self.old else set())
             self._save()

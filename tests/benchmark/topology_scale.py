@@ -49,6 +49,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 COLLECTION = "ansible_collections.linuxnet.netns"
@@ -140,7 +141,7 @@ def options(size, other_port=None):
 
 def stage_options(stage, size):
     """What is asked for in a stage."""
-    if stage == "absent":
+    if stage in ("absent", "nothing"):
         return {"name": "bench", "state": "absent"}
     return options(size, 9999 if stage == "forward" else None)
 
@@ -155,6 +156,7 @@ def before_stage(stage, size):
 def expect(stage, size, changed, count):
     """Figures of work that was not done are worth nothing."""
     right = {"build": count >= 10 * size, "again": not changed, "address": 1 <= count <= 2, "forward": count == 1}
+    right["nothing"] = not changed
     if not right.get(stage, changed):
         raise SystemExit(
             "%s with %d namespaces: unexpected result (changed=%s, %d changes)" % (stage, size, changed, count)
@@ -174,6 +176,10 @@ class Module:
 
     def cycle(self, size):
         return {stage: self._stage(stage, size) for stage in STAGES}
+
+    def start(self):
+        """Seconds that it takes to find nothing to do for nothing."""
+        return self._stage("nothing", 0)
 
     def _stage(self, stage, size):
         before_stage(stage, size)
@@ -326,8 +332,14 @@ def run(command, **more):
 
 
 def environment(path):
-    kept = {name: os.environ[name] for name in ("PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE") if name in os.environ}
-    return dict(kept, PATH=os.environ["PATH"], LANG="C.UTF-8", HOME="/run", PYTHONPATH=os.pathsep.join(path))
+    """Compiled files are kept, in the sandbox: neither the checkout nor the figures shall depend on the user's setting."""
+    return {
+        "PATH": os.environ["PATH"],
+        "LANG": "C.UTF-8",
+        "HOME": "/run",
+        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONPYCACHEPREFIX": "/run/pycache",
+    }
 
 
 def settle():
@@ -346,6 +358,20 @@ def python_path(folder, collections, pyroute2):
 
     os.symlink(pathlib.Path(ansible.__file__).resolve().parent, os.path.join(folder, "ansible"))
     return [folder, str(collections), *([pyroute2] if pyroute2 else [])]
+
+
+def zipped(folder, path):
+    """The same path with ansible and the collection in a zip file, as Ansible sends them: compiled anew in each task."""
+    name = os.path.join(folder, "modules.zip")
+    parts = ((path[0], "ansible/module_utils"), (path[1], COLLECTION.replace(".", "/") + "/plugins"))
+    files = {file.relative_to(root): file for root, part in parts for file in pathlib.Path(root, part).rglob("*.py")}
+    packages = {parent for file in files for parent in list(file.parents)[:-1]}
+    with zipfile.ZipFile(name, "w", zipfile.ZIP_DEFLATED) as archive:
+        for package in packages - {file.parent for file in files if file.name == "__init__.py"}:
+            archive.writestr(str(package / "__init__.py"), "__version__ = __author__ = ''\n")
+        for inside, file in files.items():
+            archive.write(file, inside)
+    return [name, *path[2:]]
 
 
 def enter_sandbox():
@@ -398,7 +424,8 @@ def report(results, about):
     """The figures as markdown tables; returns the aims that were missed."""
     print(
         "\nMedians of {repetitions}; Python {python}, pyroute2 {pyroute2}, {nft}, {ip}, Linux {kernel}, "
-        "{cores} cores.\n".format(**about)
+        "{cores} cores.\nFixed part of a module's time (nothing asked for, nothing there): {compiled} ms, and {zip} ms as "
+        "Ansible sends modules, in a zip file, to be compiled by every task.\n".format(**about)
     )
     row("N", "way", *("%s, ms (processor)" % stage for stage in STAGES), "build ÷ N", "peak MB build, again")
     row(*["--:", ":--"] + ["--:"] * (len(STAGES) + 2))
@@ -494,6 +521,10 @@ def benchmark(given, path):
     ways = {"module": module, "engine": engine, "ip": IpBatch()}
     measure(ways, 2, 1)  # compiles and loads whatever there is to load
     about = dict(versions(given.python, path), repetitions=given.repetitions)
+    sent = Module(given.python, zipped(path[0], path))
+    for name, way in (("compiled", module), ("zip", sent)):
+        runs = [way.start() for _repetition in range(given.repetitions + 1)][1:]
+        about[name] = round(statistics.median(run[0] for run in runs) * 1000, 1)
     results = {}
     for size in given.sizes:
         module.peak = {}

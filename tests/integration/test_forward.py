@@ -264,20 +264,51 @@ def test_without_hairpin_it_works_only_from_outside(routed, family):
     remove(routed)
 
 
+@both_families
+def test_one_address_comes_before_every_address(routed, family):
+    """Of two forwards of one port, that for the address itself wins, whichever was there first."""
+    host, app = routed.host, routed.app
+    app.serve(81, 82)
+    special = forward(app, family, name="special", to_port="82", listen_address=[UPLINK[family]])
+    general = forward(app, family, name="general", to_port="81")
+    for order in ((general, special), (special, general)):
+        for options in order:
+            host.module("netns_forward", **options)
+        assert routed.internet.ask(UPLINK[family], 10105).port == 82
+        assert host.ask(MGMT_HOST[family], 10105).port == 81
+        for options in order:
+            remove(routed, options["name"])
+
+
+@both_protocols
+def test_a_forward_at_localhost_is_for_the_host_itself(routed, proto):
+    """For whom 127.0.0.1 is the only address to listen at: nobody else gets there, not even by asking for 127.0.0.1."""
+    host, app = routed.host, routed.app
+    app.serve(10105, proto=proto)
+    host.module("netns_forward", **forward(app, V4, protocol=[proto], listen_address=["127.0.0.1"]))
+    assert host.ask("127.0.0.1", 10105, proto).label == "app"
+    assert not routed.internet.reaches(UPLINK4, 10105, proto)
+    pretend_that_localhost_is(routed.internet, UPLINK4, SERVER4)
+    assert not routed.internet.reaches("127.0.0.1", 10105, proto, source=SERVER4)
+
+
+def pretend_that_localhost_is(stack, gateway, source):
+    """Packets to 127.0.0.1 go out on the wire: whoever sits next to the host can send that."""
+    stack.sh("""
+        echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet
+        ip address del 127.0.0.1/8 dev lo
+        ip route replace 127.0.0.0/8 via %s src %s
+    """ % (gateway, source))
+
+
 def test_nothing_on_localhost_becomes_reachable_from_outside(routed):
-    """127.0.0.1 as a destination on the wire: whoever sits next to the host can send that."""
     host, app = routed.host, routed.app
     host.module("netns_forward", **forward(app, V4, protocol=["tcp", "udp"]))
     private = host.serve("127.0.0.1", 5432, proto="udp")
     assert host.ask("127.0.0.1", 5432, "udp").label == "host"
     private.seen.clear()
-    attack = """
-        echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet
-        ip address del 127.0.0.1/8 dev lo
-        ip route replace 127.0.0.0/8 via {gateway} src {source}
-    """
-    app.ns.sh(attack.format(gateway=app.gateway4, source=app.address4))
-    routed.internet.sh(attack.format(gateway=UPLINK4, source=SERVER4))
+    pretend_that_localhost_is(app.ns, app.gateway4, app.address4)
+    pretend_that_localhost_is(routed.internet, UPLINK4, SERVER4)
     assert not app.ns.reaches("127.0.0.1", 5432, "udp", source=app.address4)
     assert not routed.internet.reaches("127.0.0.1", 5432, "udp", source=SERVER4)
     assert private.seen == []
@@ -351,7 +382,6 @@ def test_a_port_taken_by_another_forward_is_refused(routed):
     host.module("netns_forward", **forward(app, V4))
     host.refuses("netns_forward", "10105", "web", **forward(app, V4, name="second"))
     host.refuses("netns_forward", "10100-10110", "web", **forward(app, V4, name="second", port="10100-10110"))
-    host.refuses("netns_forward", "10105", "web", **forward(app, V4, name="second", listen_address=[UPLINK4]))
     # Another protocol, another port, another family: no clash.
     for number, free in enumerate(
         (forward(app, V4, protocol=["udp"]), forward(app, V4, port="10106"), forward(app, V6))
@@ -379,7 +409,8 @@ def test_a_connection_lives_through_changes_and_repairs_elsewhere(routed, family
     assert routed.internet.ask(UPLINK[family], 10107).port == 10106
 
     before = host.snapshot()
-    host.sh("echo 0 > /proc/sys/net/ipv4/conf/%s/forwarding" % app.link)
+    off = "cd /proc/sys/net/%s/conf/%s; for key in *forwarding; do echo 0 > $key || :; done"
+    host.sh(off % (family.lower(), app.link))
     host.repair("netns_forward", **forward(app, family))
     host.assert_same(before)
     assert talk.echo()

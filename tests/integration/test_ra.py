@@ -9,6 +9,7 @@ told otherwise: an operator must not lose IPv6 half an hour after a converge.
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import struct
@@ -26,7 +27,8 @@ kernels = pytest.mark.parametrize("env", [None, OLD_KERNEL], ids=["this kernel",
 
 def advertise(node, ifname, lifetime=1800):
     """Send one router advertisement: "I am a default router, for so many seconds"."""
-    mac = bytes.fromhex(node.run("cat", "/sys/class/net/%s/address" % ifname).strip().replace(":", ""))
+    (link,) = json.loads(node.run("ip", "-j", "link", "show", ifname))
+    mac = bytes.fromhex(link["address"].replace(":", ""))
     message = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, lifetime, 0, 0) + b"\x01\x01" + mac
 
     def send():

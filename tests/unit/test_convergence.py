@@ -17,7 +17,7 @@ from topologies import OTHERS, mischief, topologies
 
 kernels = st.booleans().map(uplinked)
 # Each example runs the engine several times.
-few = settings(max_examples=max(settings.default.max_examples // 5, 10))
+few = settings(max_examples=max(settings.default.max_examples // 4, 10))
 
 
 def lines(result):

@@ -267,7 +267,7 @@ def test_the_rules_of_any_topology(force_forwarding, options):
     bases = {name: lines for name, lines in found.items() if lines[0].startswith("type ")}
     assert all(lines[0].endswith("policy accept;") for lines in bases.values())
     assert not any("drop" in line.split() for name in bases for line in bases[name] if name != "raw_prerouting"), "traffic of others falls through"
-    targets = {target for lines in found.values() for line in lines for target in re.findall(r"\b(?:jump|goto) (\S+)", line)}
+    targets = {target for lines in found.values() for line in lines for target in re.findall(r"\b(?:jump|goto) ([^\s,]+)", line)}
     assert targets == set(found) - set(bases), "no chain is missing, and none is idle"
     ours = {end["name"] for veth in options["veths"] for end in (veth, veth["peer"]) if not end.get("netns")}
     named = {name for item in options["forwards"] for name in item["in_interface"]} | {name for item in options["nat"] for name in item["out_interface"]}

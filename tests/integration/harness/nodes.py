@@ -95,9 +95,9 @@ class Stack(Talk):
             )
         return done.stdout if check else done
 
-    def sh(self, script, **options):
-        """Run a shell script inside."""
-        return self.run("sh", "-ec", script, **options)
+    def sh(self, script, *arguments, **options):
+        """Run a shell script inside; its arguments are $1, $2 and so on."""
+        return self.run("sh", "-ec", script, "sh", *arguments, **options)
 
     def ip(self, batch):
         """Run `ip` commands, one a line, without the leading word "ip"."""
