@@ -16,7 +16,7 @@ from .compile.netns import compile_netns
 from .compile.stale_flows import stale_flows
 from .compile.veth import compile_veth
 from .compile.wanted import Wanted
-from .desired.names import HOST, where
+from .desired.names import HOST, check_identity, where
 from .desired.state import State
 from .doors import conntrack
 from .errors import Clash
@@ -79,6 +79,8 @@ def converge(request: Request, check_mode: bool, system: Optional[System] = None
     Raises a NetnsError: InvalidOption, MissingDependency or Clash before anything is touched, StepFailed after
     everything was undone.
     """
+    if request.absent and request.single:
+        check_identity(request.identity)
     state = State() if request.absent else State.from_options(request.options, request.single)
     warnings = preflight.check_privileges()
     system = system or System()

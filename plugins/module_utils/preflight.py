@@ -233,8 +233,7 @@ def _check_default_routes(wanted: Wanted, snapshot: Snapshot, state: State) -> N
         if item.netns not in foreign:
             foreign[item.netns] = {
                 (route.table, str(route.network), route.metric): link for link, route in snapshot.all_routes(item.netns)
-                if (item.netns, link) not in mine and route.protocol != ROUTE_PROTOCOL and not (route.network.version == 6 and link)}
-        # (IPv6 keeps routes through several interfaces side by side)
+                if (item.netns, link) not in mine and route.protocol != ROUTE_PROTOCOL}
         link = foreign[item.netns].get((item.table, item.to, item.metric), item.link)
         if link != item.link:
             raise Clash(f"{item}: there is a route to {item.to} through {link or 'nowhere'} already, "

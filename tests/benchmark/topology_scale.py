@@ -424,8 +424,8 @@ def report(results, about):
     """The figures as markdown tables; returns the aims that were missed."""
     print(
         "\nMedians of {repetitions}; Python {python}, pyroute2 {pyroute2}, {nft}, {ip}, Linux {kernel}, "
-        "{cores} cores.\nFixed part of a module's time (nothing asked for, nothing there): {compiled} ms, and {zip} ms as "
-        "Ansible sends modules, in a zip file, to be compiled by every task.\n".format(**about)
+        "{cores} cores.\nFixed part of a module's time (nothing asked for, nothing there), ms (processor): {compiled}, and "
+        "{zip} as Ansible sends modules, in a zip file, to be compiled by every task.\n".format(**about)
     )
     row("N", "way", *("%s, ms (processor)" % stage for stage in STAGES), "build ÷ N", "peak MB build, again")
     row(*["--:", ":--"] + ["--:"] * (len(STAGES) + 2))
@@ -524,7 +524,7 @@ def benchmark(given, path):
     sent = Module(given.python, zipped(path[0], path))
     for name, way in (("compiled", module), ("zip", sent)):
         runs = [way.start() for _repetition in range(given.repetitions + 1)][1:]
-        about[name] = round(statistics.median(run[0] for run in runs) * 1000, 1)
+        about[name] = "%.0f (%.0f)" % tuple(statistics.median(run[unit] for run in runs) * 1000 for unit in (0, 1))
     results = {}
     for size in given.sizes:
         module.peak = {}

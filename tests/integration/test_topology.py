@@ -72,7 +72,7 @@ def test_a_router_in_one_task(world, host, app):
 
 def test_an_empty_topology_is_nothing(host):
     before = host.snapshot()
-    host.module("netns_topology", name="empty")
+    host.unchanged("netns_topology", name="empty")
     host.assert_same(before)
 
 
@@ -98,7 +98,7 @@ def test_what_is_no_longer_listed_goes(world, host, app, db):
 def test_each_kind_goes_on_its_own(world, host, app, gone):
     host.module("netns_topology", **topology(app, forwards=published(app)))
     inode = app.ns.inode
-    host.apply("netns_topology", **topology(app, forwards=published(app), **{gone: []}))
+    host.apply("netns_topology", **dict(topology(app, forwards=published(app)), **{gone: []}))
     app.serve(10105)
     assert world.internet.reaches(UPLINK4, 10105) == (gone != "forwards")
     assert world.internet.reaches(UPLINK6, 10105) == (gone != "forwards")

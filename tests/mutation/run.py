@@ -157,14 +157,15 @@ def main() -> int:
         return 1
     started = time.monotonic()
     tests = tuple(sorted({test for item in mutations for test in item.tests}))
-    sound, output = attempt(None, tests)
-    if not sound:
-        print(f"mutation: the tests fail without any mutation\n{output}", file=sys.stderr)
-        return 1
-    results = {}
     with concurrent.futures.ThreadPoolExecutor(wanted.jobs) as pool:
-        results.update(zip([item for item in mutations if not item.root],
-                           pool.map(lambda item: attempt(item, item.tests), [item for item in mutations if not item.root])))
+        baseline = pool.submit(attempt, None, tests)
+        running = {item: pool.submit(attempt, item, item.tests) for item in mutations if not item.root}
+        sound, output = baseline.result()
+        if not sound:
+            pool.shutdown(cancel_futures=True)
+            print(f"mutation: the tests fail without any mutation\n{output}", file=sys.stderr)
+            return 1
+        results = {item: future.result() for item, future in running.items()}
     results.update((item, attempt(item, item.tests)) for item in mutations if item.root)
     width = max(len(item.floor) for item in mutations)
     for item in mutations:

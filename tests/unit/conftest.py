@@ -14,6 +14,6 @@ _COMMON = dict(
     deadline=None, database=None, report_multiple_bugs=False, phases=[Phase.explicit, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 settings.register_profile("quick", max_examples=60, derandomize=True, **_COMMON)
-settings.register_profile("mutation", settings.get_profile("quick"), phases=[Phase.explicit, Phase.generate])
+settings.register_profile("mutation", settings.get_profile("quick"), max_examples=30, phases=[Phase.explicit, Phase.generate])
 settings.register_profile("thorough", max_examples=3000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))

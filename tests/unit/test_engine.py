@@ -298,18 +298,21 @@ def test_a_namespace_in_use_is_not_removed_unless_told():
     assert not kernel.processes and "app" not in kernel.names
 
 
-def test_a_failure_names_the_step_and_leaves_everything_as_it_was():
-    kernel = uplinked()
+@pytest.mark.parametrize("start", [uplinked, made])
+def test_a_failure_names_the_step_and_leaves_everything_as_it_was(start):
+    """On the way up from nothing, and on the way from one topology to another; the last write is the ledger's."""
+    options = OPTIONS if start is uplinked else {**OPTIONS, "forwards": [], "namespaces": [{"name": "app", "hosts": {}}]}
+    kernel = start()
     before = kernel.picture()
-    dry = made(kernel=copy.deepcopy(kernel))
+    dry = made(options, copy.deepcopy(kernel))
     for number in range(1, dry.writes - kernel.writes + 1):
         kernel.fail_at = kernel.writes + number
         with pytest.raises(NetnsError) as caught:
-            converge(kernel, topology(OPTIONS))
+            converge(kernel, topology(options))
         assert kernel.picture() == before, (number, str(caught.value))
         if isinstance(caught.value, StepFailed) and "verification" not in str(caught.value):
             assert str(caught.value).startswith("step ") and "Everything was undone" in str(caught.value)
-    converge(kernel, topology(OPTIONS))
+    converge(kernel, topology(options))
     assert kernel.picture(ledger=False) == dry.picture(ledger=False)
 
 

@@ -56,14 +56,28 @@ def test_another_run_is_waited_for_and_then_named(path, monkeypatch):
             assert str(path) in str(caught.value) and "another run" in str(caught.value)
 
 
-def test_a_lock_that_was_removed_meanwhile_is_not_taken_for_the_lock(path):
-    """Whoever waited on the old file must not believe to be alone with it."""
+def test_a_lock_that_was_removed_meanwhile_is_not_taken_for_the_lock(path, monkeypatch):
+    """Whoever waited on the old file must not believe to be alone with it: the next run has a new one already."""
+    waited = []
+
+    def flock(handle, operation):
+        if not waited:
+            waited.append(handle)
+            path.unlink()
+            path.touch()
+
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
+    with lock.Lock() as held:
+        assert os.path.samestat(os.fstat(held._handle), os.stat(path))
+
+
+def test_only_one_is_inside_at_a_time(path):
     order = []
 
     def work(name):
         with lock.Lock():
             order.append(name)
-            time.sleep(0.1)
+            time.sleep(0.05)
             order.append(name)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in "abc"]

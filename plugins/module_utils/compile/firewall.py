@@ -153,7 +153,13 @@ def _destination_nat(rules: Ruleset) -> Iterator[Chain]:
     local = [line for forward, _behind in ranked if forward.hairpin for line in _dnat(forward, None)]
     if incoming:
         yield "forwards", incoming
-        yield "nat_prerouting", [_base("nat", "prerouting", DSTNAT), "fib daddr type local jump forwards"]
+        # What comes over a wire for 127.0.0.1 is about to be dropped as a martian; DNAT would make it a valid packet.
+        yield "nat_prerouting", [
+            _base("nat", "prerouting", DSTNAT),
+            "ip daddr 127.0.0.0/8 return",
+            "ip6 daddr ::1 return",
+            "fib daddr type local jump forwards",
+        ]
     if local:
         # Of the loopback networks only 127.0.0.1: 127.0.0.53, for one, is the host's own resolver.
         yield "forwards_from_host", local
@@ -169,15 +175,19 @@ def _dnat(forward: Forward, behind: Optional[tuple[str, ...]]) -> Iterator[str]:
     """The rules of a forward; *behind* None means: for packets that the host itself sends."""
     family = _family(forward.version)
     match = [_nfproto(forward.version)]
+    listen = forward.listen_address
     if behind is not None:
+        listen = tuple(item for item in listen if not item.is_loopback)
+        if forward.listen_address and not listen:
+            return  # for the host itself alone
         if forward.in_interface:
             match.append(f"iifname {_names({*forward.in_interface, *(behind if forward.hairpin else ())})}")
         elif not forward.hairpin and behind:
             match.append(f"iifname != {_names(behind)}")
     if forward.sources:
         match.append(f"{family} saddr {_set(collapse(forward.sources))}")
-    if forward.listen_address:
-        match.append(f"{family} daddr {_set(forward.listen_address)}")
+    if listen:
+        match.append(f"{family} daddr {_set(listen)}")
     for protocol in forward.protocol:
         yield (f'{" ".join(match)} {protocol} dport {forward.port} counter dnat {family} to '
                f'{_target(forward, protocol)} comment "forward {forward.name}"')

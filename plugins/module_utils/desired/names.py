@@ -81,6 +81,14 @@ def _size(option: str, value: str) -> int:
         raise InvalidOption(option, value, "cannot be written as UTF-8", "use plain characters") from None
 
 
+def check_identity(item: tuple[str, ...]) -> None:
+    """Check what identifies a resource, as (kind, [namespace,] name), where nothing else of it is given."""
+    kind, name = item[0], item[-1]
+    if len(item) > 2 and item[1]:
+        netns_name("netns", item[1])
+    {"netns": netns_name, "veth": link_name}.get(kind, identity)("name", name)
+
+
 def where(netns: str) -> str:
     """How messages name a namespace: ``on the host`` or ``in app``."""
     return f"in {netns}" if netns else "on the host"

@@ -60,14 +60,15 @@ def sysctl_path(option: str, key: str) -> str:
 
     As in sysctl(8), the first separator decides: after a slash, dots belong to names (of interfaces, mostly).
     """
+    written = key
     slash, dot = key.find("/"), key.find(".")
     if dot != -1 and (slash == -1 or dot < slash):
         key = key.translate(str.maketrans("./", "/."))
     parts = key.split("/")
     if any(part in ("", ".", "..") or not _SYSCTL_PART.match(part) for part in parts):
-        raise InvalidOption(option, key, "is not a sysctl", "write it like net.ipv4.ip_forward or net/ipv4/conf/eth0.10/rp_filter")
+        raise InvalidOption(option, written, "is not a sysctl", "write it like net.ipv4.ip_forward or net/ipv4/conf/eth0.10/rp_filter")
     if parts[0] != "net" or len(parts) < 3:
-        raise InvalidOption(option, key, "is not a sysctl of a network namespace", "only keys under net. belong to a namespace")
+        raise InvalidOption(option, written, "is not a sysctl of a network namespace", "only keys under net. belong to a namespace")
     return "/".join(parts)
 
 

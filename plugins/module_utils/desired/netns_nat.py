@@ -39,6 +39,8 @@ class Nat:
     def from_options(cls, options: dict[str, Any], where: str = "") -> Nat:
         """Build from the options of spec/netns_nat.py. *where* prefixes option names in errors (``nat[3].``)."""
         source = cidr.networks(where + "source", options.get("source"))
+        if not source:
+            raise InvalidOption(where + "source", [], "names no network to translate", "list at least one, such as 10.0.0.0/24")
         to_address = None
         if options.get("to_address") is not None:
             to_address = cidr.address_range(where + "to_address", options["to_address"])
@@ -58,7 +60,7 @@ class Nat:
         )
         for number, item in enumerate(options.get("exclude") or ()):
             version = cidr.network(where + "exclude", item).version
-            if source and version not in nat.versions:
+            if version not in nat.versions:
                 raise InvalidOption(f"{where}exclude[{number}]", item, f"is IPv{version}, but source holds no such network",
                                     "remove it or add a source of that family")
         return nat

@@ -74,6 +74,7 @@ def check_consistent(state: State) -> None:
             seen.add(item.identity)
     _check_links(state)
     check_networks(state.veths)
+    _check_routes(state)
     check_forwards(state.forwards)
 
 
@@ -85,6 +86,20 @@ def _check_links(state: State) -> None:
                 raise InvalidOption(f"veths[{number}].{option}", end.name, f"is used twice {place(end.netns)}",
                                     "an interface has one name in its namespace: choose another")
             seen.add(end.place)
+
+
+def _check_routes(state: State) -> None:
+    """The kernel keeps one route to a destination for each table and metric (the option given is the later one)."""
+    seen: dict[tuple, str] = {}
+    for number, veth in enumerate(state.veths):
+        for option, end in zip(("", "peer."), veth.ends):
+            for route in end.all_routes:
+                key = (end.netns, route.to, route.table, route.metric)
+                if seen.setdefault(key, end.name) != end.name:
+                    name = "routes" if route not in end.default_routes else "gateway6" if route.to.version == 6 else "gateway"
+                    raise InvalidOption(f"veths[{number}].{option}{name}", str(route.via or route.to),
+                                        f"is a second route to {route.to} {place(end.netns)} with metric {route.metric} in table {route.table}; "
+                                        f"{seen[key]} has one already", "give one of them another metric or table, as an item of routes")
 
 
 def check_networks(veths: Iterable[Veth]) -> None:
