@@ -35,8 +35,8 @@ sysctls:
 dns:
   description:
     - The namespace's resolver configuration, written to C(/etc/netns/NAME/resolv.conf).
-    - C(ip netns exec) shows this file to what it starts as C(/etc/resolv.conf). A systemd unit needs C(BindReadOnlyPaths)
-      for it.
+    - C(ip netns exec) shows this file to what it starts as C(/etc/resolv.conf). A systemd unit needs
+      C(BindReadOnlyPaths) for it.
   type: dict
   suboptions:
     nameservers:

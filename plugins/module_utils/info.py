@@ -156,8 +156,8 @@ class _Reader:
 
     def _sysctls(self, links: Iterable[wire.Link]) -> dict[str, str]:
         """Those that decide about forwarding, as seen by the calling thread."""
-        paths = [*_SYSCTLS, *(f"net/{family}/conf/{link.name}/{key}"
-                               for link in links for family, key in _LINK_SYSCTLS)]
+        paths = list(_SYSCTLS)
+        paths += [f"net/{family}/conf/{link.name}/{key}" for link in links for family, key in _LINK_SYSCTLS]
         found = {path: self.system.files.sysctl(path) for path in paths}
         return {path: value for path, value in found.items() if value is not None}
 

@@ -332,7 +332,7 @@ def run(command, **more):
 
 
 def environment(path):
-    """Compiled files are kept, in the sandbox: neither the checkout nor the figures shall depend on the user's setting."""
+    """Compiled files are kept, whatever the user's setting, and in the sandbox rather than in the checkout."""
     return {
         "PATH": os.environ["PATH"],
         "LANG": "C.UTF-8",
@@ -361,7 +361,7 @@ def python_path(folder, collections, pyroute2):
 
 
 def zipped(folder, path):
-    """The same path with ansible and the collection in a zip file, as Ansible sends them: compiled anew in each task."""
+    """The same path with ansible and the collection in a zip file, as Ansible sends them: compiled by each task."""
     name = os.path.join(folder, "modules.zip")
     parts = ((path[0], "ansible/module_utils"), (path[1], COLLECTION.replace(".", "/") + "/plugins"))
     files = {file.relative_to(root): file for root, part in parts for file in pathlib.Path(root, part).rglob("*.py")}
@@ -424,7 +424,7 @@ def report(results, about):
     """The figures as markdown tables; returns the aims that were missed."""
     print(
         "\nMedians of {repetitions}; Python {python}, pyroute2 {pyroute2}, {nft}, {ip}, Linux {kernel}, "
-        "{cores} cores.\nFixed part of a module's time (nothing asked for, nothing there), ms (processor): {compiled}, and "
+        "{cores} cores.\nFixed part of a module's time (nothing to do for nothing), ms (processor): {compiled}, and "
         "{zip} as Ansible sends modules, in a zip file, to be compiled by every task.\n".format(**about)
     )
     row("N", "way", *("%s, ms (processor)" % stage for stage in STAGES), "build ÷ N", "peak MB build, again")
@@ -488,7 +488,7 @@ def arguments():
     parser.add_argument("--json", metavar="FILE", help="also write all figures to FILE")
     parser.add_argument("--strict", action="store_true", help="fail if an aim is missed")
     parser.add_argument("--profile", type=int, nargs="?", const=25, default=0, metavar="LINES",
-                        help="instead of timing, show where the engine's time goes in build and again")  # fmt: skip
+                        help="instead of timing, show where the engine's time goes")  # fmt: skip
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -515,7 +515,7 @@ def benchmark(given, path):
     if given.profile:
         for size in given.sizes:
             engine.cycle(size)
-            for stage in ("build", "again"):
+            for stage in STAGES:
                 print("-- %d namespaces, %s --\n%s" % (size, stage, engine.profile[stage]))
         return
     ways = {"module": module, "engine": engine, "ip": IpBatch()}

@@ -59,6 +59,8 @@ def wait_for(condition, seconds=3):
 def host(world):
     """A host whose IPv6 default route is the router's word alone."""
     world.host.run("ip", "-6", "route", "del", "default")
+    # A neighbour that does not answer as a router is no longer one.
+    world.internet.sysctl("net/ipv6/conf/all/forwarding", 1)
     assert world.host.sysctl("net/ipv6/conf/eth0/accept_ra") == "1"
     advertise(world.internet, "up0", 600)
     wait_for(lambda: learnt(world.host))

@@ -24,7 +24,18 @@ from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ENGINE = "plugins/module_utils"
-LEFT_OUT = (".git", ".cache", ".venv", ".ansible", ".hypothesis", ".pytest_cache", "__pycache__", "*.pyc", "*.tar.gz", "output")
+LEFT_OUT = (
+    ".git",
+    ".cache",
+    ".venv",
+    ".ansible",
+    ".hypothesis",
+    ".pytest_cache",
+    "__pycache__",
+    "*.pyc",
+    "*.tar.gz",
+    "output",
+)
 
 
 @dataclass(frozen=True)
@@ -47,52 +58,200 @@ def mutation(floor: str, file: str, old: str, new: str, *tests: str) -> Mutation
 
 
 MUTATIONS = (
-    mutation("spec", "spec/netns_forward.py", 'hairpin=dict(type="bool", default=True)', 'hairpin=dict(type="bool", default=False)', "unit/test_spec.py"),
-    mutation("spec", "spec/netns_topology.py", 'isolate=dict(type="bool", default=True)', 'isolate=dict(type="bool", default=False)', "unit/test_spec.py"),
+    mutation(
+        "spec",
+        "spec/netns_forward.py",
+        'hairpin=dict(type="bool", default=True)',
+        'hairpin=dict(type="bool", default=False)',
+        "unit/test_spec.py",
+    ),
+    mutation(
+        "spec",
+        "spec/netns_topology.py",
+        'isolate=dict(type="bool", default=True)',
+        'isolate=dict(type="bool", default=False)',
+        "unit/test_spec.py",
+    ),
     mutation("desired", "desired/names.py", "if size >= IFNAMSIZ:", "if size > IFNAMSIZ:", "unit/test_names.py"),
     mutation("desired", "desired/names.py", 'frozenset("/:%*', 'frozenset("/:%', "unit/test_names.py"),
-    mutation("desired", "desired/ports.py", "if not 1 <= number <= 65535:", "if not 0 <= number <= 65535:", "unit/test_ports.py"),
-    mutation("desired", "desired/veth.py", "if not any(via in item.network for item in addresses):", "if False:", "unit/test_desired_veth.py"),
-    mutation("desired", "desired/netns_forward.py", "if to_port.count != port.count:", "if to_port.count < port.count:", "unit/test_desired_rules.py"),
-    mutation("desired", "desired/state.py", "if entry[0].competes_with(other[0]):", "if False:", "unit/test_desired_state.py"),
-    mutation("compile: firewall", "compile/firewall.py", '"fib daddr type local jump forwards"]', '"jump forwards"]', "unit/test_firewall.py"),
-    mutation("compile: firewall", "compile/firewall.py", 'yield "to_inside", [*accepting, "drop"]', 'yield "to_inside", accepting', "unit/test_firewall.py"),
-    mutation("compile: firewall", "compile/firewall.py", "shift = forward.to_port.first - forward.port.first", "shift = 0", "unit/test_firewall.py"),
-    mutation("compile: forwarding", "compile/forwarding.py", 'return made.get(key, snapshot.sysctl(netns, path)) == "0"', "return False",
-             "unit/test_forwarding.py"),
+    mutation(
+        "desired",
+        "desired/ports.py",
+        "if not 1 <= number <= 65535:",
+        "if not 0 <= number <= 65535:",
+        "unit/test_ports.py",
+    ),
+    mutation(
+        "desired",
+        "desired/veth.py",
+        "if not any(via in item.network for item in addresses):",
+        "if False:",
+        "unit/test_desired_veth.py",
+    ),
+    mutation(
+        "desired",
+        "desired/netns_forward.py",
+        "if to_port.count != port.count:",
+        "if to_port.count < port.count:",
+        "unit/test_desired_rules.py",
+    ),
+    mutation(
+        "desired", "desired/state.py", "if entry[0].competes_with(other[0]):", "if False:", "unit/test_desired_state.py"
+    ),
+    mutation(
+        "compile: firewall",
+        "compile/firewall.py",
+        '"fib daddr type local jump forwards"]',
+        '"jump forwards"]',
+        "unit/test_firewall.py",
+    ),
+    mutation(
+        "compile: firewall",
+        "compile/firewall.py",
+        'yield "to_inside", [*accepting, "drop"]',
+        'yield "to_inside", accepting',
+        "unit/test_firewall.py",
+    ),
+    mutation(
+        "compile: firewall",
+        "compile/firewall.py",
+        "shift = forward.to_port.first - forward.port.first",
+        "shift = 0",
+        "unit/test_firewall.py",
+    ),
+    mutation(
+        "compile: forwarding",
+        "compile/forwarding.py",
+        'return made.get(key, snapshot.sysctl(netns, path)) == "0"',
+        "return False",
+        "unit/test_forwarding.py",
+    ),
     mutation("compile: forwarding", "compile/forwarding.py", 'found[key] = "2"', "pass", "unit/test_forwarding.py"),
-    mutation("compile: reach", "compile/reach.py", "mine = inner & self.ours or ", "mine = inner or ", "unit/test_reach.py"),
-    mutation("compile: stale flows", "compile/stale_flows.py", "(not forward.sources or ", "(True or ", "unit/test_stale_flows.py"),
+    mutation(
+        "compile: reach", "compile/reach.py", "mine = inner & self.ours or ", "mine = inner or ", "unit/test_reach.py"
+    ),
+    mutation(
+        "compile: stale flows",
+        "compile/stale_flows.py",
+        "(not forward.sources or ",
+        "(True or ",
+        "unit/test_stale_flows.py",
+    ),
     mutation("objects", "objects/sysctl.py", "return 60", "return 27", "unit/test_plan.py"),
-    mutation("objects", "objects/veth_pair.py", "if other < one:", "if False:", "unit/test_engine.py::test_options_left_out_of_a_single_module_stay_as_they_are"),
-    mutation("snapshot", "snapshot.py", "if link.alias.startswith(ALIAS) and link.alias == other.alias:", "if link.alias:",
-             "unit/test_engine.py::test_interface_numbers_that_repeat_do_not_confuse_pairs"),
-    mutation("plan", "plan.py", "return 0, -group, netns, -order, str(self.item)", "return 0, group, netns, order, str(self.item)", "unit/test_plan.py"),
+    mutation(
+        "objects",
+        "objects/veth_pair.py",
+        "if other < one:",
+        "if False:",
+        "unit/test_engine.py::test_options_left_out_of_a_single_module_stay_as_they_are",
+    ),
+    mutation(
+        "snapshot",
+        "snapshot.py",
+        "if link.alias.startswith(ALIAS) and link.alias == other.alias:",
+        "if link.alias:",
+        "unit/test_engine.py::test_interface_numbers_that_repeat_do_not_confuse_pairs",
+    ),
+    mutation(
+        "plan",
+        "plan.py",
+        "return 0, -group, netns, -order, str(self.item)",
+        "return 0, group, netns, order, str(self.item)",
+        "unit/test_plan.py",
+    ),
     mutation("plan", "plan.py", "gone[item] = WITH_LINK", "pass", "unit/test_plan.py"),
     mutation("apply", "apply.py", "self._done.append(change)", "pass", "unit/test_journal.py"),
     mutation("apply", "apply.py", "if self._done[number].implied != WITH_LINK)", "if True)", "unit/test_journal.py"),
     mutation("ledger", "ledger.py", "if not same_boot:", "if False:", "unit/test_ledger.py"),
     mutation("ledger", "ledger.py", "if version != VERSION:", "if False:", "unit/test_ledger.py"),
     mutation("lock", "lock.py", "os.path.samestat(os.fstat(handle), os.stat(PATH))", "True", "unit/test_lock.py"),
-    mutation("preflight", "preflight.py", "if item.ip == there.address.ip:", "if False:", "unit/test_engine.py::test_addresses_that_others_took"),
-    mutation("preflight", "preflight.py", 'if bridge is None or bridge.type != "bridge":', "if bridge is None:",
-             "unit/test_engine.py::test_unknown_namespaces_and_bridges"),
-    mutation("engine", "engine.py", "            journal.undo()\n            save_text", "            save_text",
-             "unit/test_engine.py::test_a_failure_names_the_step_and_leaves_everything_as_it_was"),
-    mutation("engine", "engine.py", "            self._intend(changes, previous)\n", "",
-             "unit/test_engine.py::test_a_run_that_was_killed_is_finished_by_the_next"),
-    mutation("engine", "engine.py", "            if not check_mode:\n                run.carry_out", "            if True:\n                run.carry_out",
-             "unit/test_convergence.py::test_check_mode_touches_nothing_and_predicts_exactly"),
-    mutation("doors: netlink", "doors/netlink_messages.py", "up=bool(flags & IFF_UP)", "up=bool(flags)", "unit/test_netlink_messages.py"),
-    mutation("doors: netlink", "doors/netlink_messages.py", "if protocol in (RTPROT_KERNEL, RTPROT_REDIRECT) or ", "if ", "unit/test_netlink_messages.py"),
-    mutation("doors: conntrack", "doors/conntrack.py", "reply[1], reply[3]", "reply[2], reply[3]", "unit/test_conntrack.py"),
-    mutation("doors: netlink", "doors/netlink.py", "wire.IFA_F_NODAD if v6 and", "0 if v6 and", "integration/test_veth.py::test_addresses_are_usable_at_once"),
-    mutation("doors: nft", "doors/nft.py", 'return script if body is None else f"{script}{name} {{', 'return script if body is None else f"{name} {{',
-             "integration/test_forward.py::test_a_rule_slipped_into_our_table_is_removed"),
-    mutation("doors: files", "doors/files.py", "os.fchmod(stream.fileno(), mode)", "pass", "integration/test_netns.py::test_the_files_are_readable_by_every_user"),
-    mutation("doors: processes", "doors/processes.py", "(signal.SIGKILL, max(", "(signal.SIGTERM, max(",
-             "integration/test_netns.py::test_a_process_that_ignores_the_polite_signal_is_killed_all_the_same"),
-    mutation("doors: mounts", "doors/netns_mounts.py", "if self.state(name).leftover:", "if False:", "integration/test_netns.py::test_a_half_made_name_is_repaired_and_reported"),
+    mutation(
+        "preflight",
+        "preflight.py",
+        "if item.ip == there.address.ip:",
+        "if False:",
+        "unit/test_engine.py::test_addresses_that_others_took",
+    ),
+    mutation(
+        "preflight",
+        "preflight.py",
+        'if bridge is None or bridge.type != "bridge":',
+        "if bridge is None:",
+        "unit/test_engine.py::test_unknown_namespaces_and_bridges",
+    ),
+    mutation(
+        "engine",
+        "engine.py",
+        "            journal.undo()\n            save_text",
+        "            save_text",
+        "unit/test_engine.py::test_a_failure_names_the_step_and_leaves_everything_as_it_was",
+    ),
+    mutation(
+        "engine",
+        "engine.py",
+        "            self._intend(changes, previous)\n",
+        "",
+        "unit/test_engine.py::test_a_run_that_was_killed_is_finished_by_the_next",
+    ),
+    mutation(
+        "engine",
+        "engine.py",
+        "            if not check_mode:\n                run.carry_out",
+        "            if True:\n                run.carry_out",
+        "unit/test_convergence.py::test_check_mode_touches_nothing_and_predicts_exactly",
+    ),
+    mutation(
+        "doors: netlink",
+        "doors/netlink_messages.py",
+        "up=bool(flags & IFF_UP)",
+        "up=bool(flags)",
+        "unit/test_netlink_messages.py",
+    ),
+    mutation(
+        "doors: netlink",
+        "doors/netlink_messages.py",
+        "if protocol in (RTPROT_KERNEL, RTPROT_REDIRECT) or ",
+        "if ",
+        "unit/test_netlink_messages.py",
+    ),
+    mutation(
+        "doors: conntrack", "doors/conntrack.py", "reply[1], reply[3]", "reply[2], reply[3]", "unit/test_conntrack.py"
+    ),
+    mutation(
+        "doors: netlink",
+        "doors/netlink.py",
+        "wire.IFA_F_NODAD if v6 and",
+        "0 if v6 and",
+        "integration/test_veth.py::test_addresses_are_usable_at_once",
+    ),
+    mutation(
+        "doors: nft",
+        "doors/nft.py",
+        'return script if body is None else f"{script}{name} {{',
+        'return script if body is None else f"{name} {{',
+        "integration/test_forward.py::test_a_rule_slipped_into_our_table_is_removed",
+    ),
+    mutation(
+        "doors: files",
+        "doors/files.py",
+        "os.fchmod(stream.fileno(), mode)",
+        "pass",
+        "integration/test_netns.py::test_the_files_are_readable_by_every_user",
+    ),
+    mutation(
+        "doors: processes",
+        "doors/processes.py",
+        "(signal.SIGKILL, max(",
+        "(signal.SIGTERM, max(",
+        "integration/test_netns.py::test_a_process_that_ignores_the_polite_signal_is_killed_all_the_same",
+    ),
+    mutation(
+        "doors: mounts",
+        "doors/netns_mounts.py",
+        "if self.state(name).leftover:",
+        "if False:",
+        "integration/test_netns.py::test_a_half_made_name_is_repaired_and_reported",
+    ),
 )
 
 
@@ -105,10 +264,28 @@ def collection(place: pathlib.Path) -> pathlib.Path:
 
 def pytest(copy: pathlib.Path, tests: tuple[str, ...]) -> subprocess.CompletedProcess:
     place = str(copy.parents[2])
-    environment = dict(os.environ, PYTHONPATH=place, ANSIBLE_COLLECTIONS_PATH=place, NETNS_TEST_COLLECTIONS=place, PYTHONDONTWRITEBYTECODE="1",
-                       HYPOTHESIS_PROFILE="mutation")
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=short", "-o", f"cache_dir={place}/cache", *(f"tests/{test}" for test in tests)]
-    return subprocess.run(command, cwd=copy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    environment = dict(
+        os.environ,
+        PYTHONPATH=place,
+        ANSIBLE_COLLECTIONS_PATH=place,
+        NETNS_TEST_COLLECTIONS=place,
+        PYTHONDONTWRITEBYTECODE="1",
+        HYPOTHESIS_PROFILE="mutation",
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "--tb=short",
+        "-o",
+        f"cache_dir={place}/cache",
+        *(f"tests/{test}" for test in tests),
+    ]
+    return subprocess.run(
+        command, cwd=copy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
 
 
 def attempt(item: Mutation | None, tests: tuple[str, ...]) -> tuple[bool, str]:
@@ -132,8 +309,16 @@ def attempt(item: Mutation | None, tests: tuple[str, ...]) -> tuple[bool, str]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fast", action="store_true", help="one mutation of each floor, and only those that need no root")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="mutations at a time (those that need root go one by one)")
+    parser.add_argument(
+        "--fast", action="store_true", help="one mutation of each floor, and only those that need no root"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="mutations at a time (those that need root go one by one)",
+    )
     parser.add_argument("floor", nargs="*", help="only floors that begin so, such as compile")
     return parser.parse_args()
 
@@ -170,8 +355,8 @@ def main() -> int:
     width = max(len(item.floor) for item in mutations)
     for item in mutations:
         found, word = results[item]
-        changed = " ".join(item.old.split())
-        print(f"{'found' if found else 'MISSED':6}  {item.floor:{width}}  {item.file.rpartition('module_utils/')[2]}: {changed[:60]}\n{'':10}{word}")
+        line = f"{item.file.rpartition('module_utils/')[2]}: {' '.join(item.old.split())[:60]}"
+        print(f"{'found' if found else 'MISSED':6}  {item.floor:{width}}  {line}\n{'':10}{word}")
     missed = sum(not found for found, _word in results.values())
     print(f"mutation: {len(results) - missed} of {len(results)} found, in {time.monotonic() - started:.0f} s")
     return 1 if missed else 0

@@ -9,11 +9,18 @@ import os
 
 from hypothesis import HealthCheck, Phase, settings
 
-# The same examples every time, so that a failure is the change's and not chance's; HYPOTHESIS_PROFILE=thorough looks further.
+# The same examples every time, so that a failure is the change's and not chance's.
+# HYPOTHESIS_PROFILE=thorough looks further.
 _COMMON = dict(
-    deadline=None, database=None, report_multiple_bugs=False, phases=[Phase.explicit, Phase.generate, Phase.shrink],
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+    deadline=None,
+    database=None,
+    report_multiple_bugs=False,
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 settings.register_profile("quick", max_examples=60, derandomize=True, **_COMMON)
-settings.register_profile("mutation", settings.get_profile("quick"), max_examples=30, phases=[Phase.explicit, Phase.generate])
+settings.register_profile(
+    "mutation", settings.get_profile("quick"), max_examples=30, phases=[Phase.explicit, Phase.generate]
+)
 settings.register_profile("thorough", max_examples=3000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))

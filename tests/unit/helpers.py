@@ -16,7 +16,7 @@ def refused(option, value, reason, remedy, call, *arguments, **options):
     text = str(caught.value)
     assert text.startswith(f"{option}: {value!r} "), text
     assert reason in text, text
-    _said, semicolon, advice = text[len(f"{option}: {value!r}"):].partition("; ")
+    _said, semicolon, advice = text[len(f"{option}: {value!r}") :].partition("; ")
     assert semicolon and remedy in advice, text
     assert caught.value.option == option
     return text

@@ -24,15 +24,20 @@ and whatever nft makes of its input: it is listed as it was given.
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
 
 from ansible_collections.linuxnet.netns.plugins.module_utils.doors import netlink_messages as wire
 from ansible_collections.linuxnet.netns.plugins.module_utils.errors import SystemRefused
 
-_LINK_KEYS = {"ipv4": {"forwarding": "0", "route_localnet": "0", "rp_filter": "0"},
-              "ipv6": {"forwarding": "0", "accept_ra": "1", "disable_ipv6": "0"}}
-_OTHER_KEYS = {"net/core/somaxconn": "4096", "net/ipv4/ip_local_port_range": "32768 60999", "net/ipv4/ip_default_ttl": "64"}
+_LINK_KEYS = {
+    "ipv4": {"forwarding": "0", "route_localnet": "0", "rp_filter": "0"},
+    "ipv6": {"forwarding": "0", "accept_ra": "1", "disable_ipv6": "0"},
+}
+_OTHER_KEYS = {
+    "net/core/somaxconn": "4096",
+    "net/ipv4/ip_local_port_range": "32768 60999",
+    "net/ipv4/ip_default_ttl": "64",
+}
 
 
 def refuse(number):
@@ -54,10 +59,18 @@ class Device:
     def wire(self):
         other = self.peer
         return wire.Link(
-            index=self.index, name=self.name, type=self.type, up=self.up, mtu=self.mtu, mac=self.mac,
-            master=self.master.index if self.master else 0, alias=self.alias, peer=other.index if other else 0,
+            index=self.index,
+            name=self.name,
+            type=self.type,
+            up=self.up,
+            mtu=self.mtu,
+            mac=self.mac,
+            master=self.master.index if self.master else 0,
+            alias=self.alias,
+            peer=other.index if other else 0,
             peer_netnsid=other.space.number if other and other.space is not self.space else None,
-            running=self.up and (other is None or other.up))
+            running=self.up and (other is None or other.up),
+        )
 
     def take_down(self):
         self.up = False
@@ -81,13 +94,27 @@ class Space:
     def __init__(self, number, force_forwarding, parent=None):
         self.number, self.identity = number, f"4:{4026530000 + number}"
         self.next_index, self.devices, self.routes, self.table = 1, {}, [], None
-        self.keys = {"ipv4": _LINK_KEYS["ipv4"], "ipv6": dict(_LINK_KEYS["ipv6"], **({"force_forwarding": "0"} if force_forwarding else {}))}
+        self.keys = {
+            "ipv4": _LINK_KEYS["ipv4"],
+            "ipv6": dict(_LINK_KEYS["ipv6"], **({"force_forwarding": "0"} if force_forwarding else {})),
+        }
         self.sysctls = dict(_OTHER_KEYS)
-        self.sysctls.update({f"net/{family}/conf/{part}/{key}": value for family, keys in self.keys.items()
-                             for part in ("all", "default") for key, value in keys.items()})
+        self.sysctls.update(
+            {
+                f"net/{family}/conf/{part}/{key}": value
+                for family, keys in self.keys.items()
+                for part in ("all", "default")
+                for key, value in keys.items()
+            }
+        )
         if parent is not None:
-            self.sysctls.update({path: value for path, value in parent.sysctls.items()
-                                 if path.startswith(("net/ipv4/conf/all/", "net/ipv4/conf/default/"))})
+            self.sysctls.update(
+                {
+                    path: value
+                    for path, value in parent.sysctls.items()
+                    if path.startswith(("net/ipv4/conf/all/", "net/ipv4/conf/default/"))
+                }
+            )
         Device(self, "lo", mtu=65536)
 
     def by_index(self, index):
@@ -97,7 +124,9 @@ class Space:
         self.routes = [route for route in self.routes if not doomed(route)]
 
     def add_address(self, device, item):
-        if any(item.ip == other.ip and (item.version == 6 or item.network == other.network) for other in device.addresses):
+        if any(
+            item.ip == other.ip and (item.version == 6 or item.network == other.network) for other in device.addresses
+        ):
             refuse(errno.EEXIST)
         device.addresses.append(item)
 
@@ -117,7 +146,10 @@ class Space:
     def add_route(self, route):
         if route.network.version == 6 and not route.metric:
             route = route._replace(metric=1024)
-        if any((other.network, other.table, other.metric) == (route.network, route.table, route.metric) for other in self.routes):
+        if any(
+            (other.network, other.table, other.metric) == (route.network, route.table, route.metric)
+            for other in self.routes
+        ):
             refuse(errno.EEXIST)
         if route.type == wire.RTN_UNICAST:
             device = self.by_index(route.index)
@@ -125,17 +157,25 @@ class Space:
                 refuse(errno.ENETDOWN)
             near = [item.network for item in device.addresses]
             near += [other.network for other in self.routes if other.index == device.index and other.via is None]
-            if route.via is not None and not route.onlink and not route.via.is_link_local and not any(route.via in net for net in near):
+            if (
+                route.via is not None
+                and not route.onlink
+                and not route.via.is_link_local
+                and not any(route.via in net for net in near)
+            ):
                 refuse(errno.ENETUNREACH)
-            if route.source is not None and not any(route.source == item.ip for other in self.devices.values() for item in other.addresses):
+            if route.source is not None and not any(
+                route.source == item.ip for other in self.devices.values() for item in other.addresses
+            ):
                 refuse(errno.EINVAL)
         self.routes.append(route)
 
     def delete_route(self, route):
         for number, other in enumerate(self.routes):
             if (other.network, other.table, other.type) == (route.network, route.table, route.type) and all(
-                    not asked or asked == there for asked, there in
-                    ((route.metric, other.metric), (route.via, other.via), (route.index, other.index))):
+                not asked or asked == there
+                for asked, there in ((route.metric, other.metric), (route.via, other.via), (route.index, other.index))
+            ):
                 del self.routes[number]
                 return
         refuse(errno.ESRCH)
@@ -149,9 +189,17 @@ class Space:
         if parts[2:] == ["conf", "all", "forwarding"]:
             for name in ["default", *self.devices]:
                 self.sysctls[f"net/{parts[1]}/conf/{name}/forwarding"] = value
-                if parts[1] == "ipv6" and value == "1" and name in self.devices and self.sysctls[f"net/ipv6/conf/{name}/accept_ra"] != "2":
-                    self.drop_routes(lambda route, index=self.devices[name].index:
-                                     route.index == index and route.protocol == wire.RTPROT_RA and not route.network.prefixlen)
+                if (
+                    parts[1] == "ipv6"
+                    and value == "1"
+                    and name in self.devices
+                    and self.sysctls[f"net/ipv6/conf/{name}/accept_ra"] != "2"
+                ):
+                    self.drop_routes(
+                        lambda route, index=self.devices[name].index: (
+                            route.index == index and route.protocol == wire.RTPROT_RA and not route.network.prefixlen
+                        )
+                    )
         return before
 
 
@@ -189,7 +237,10 @@ class ModelKernel:
         """Ends are (space, name, mac or "")."""
         if any(name in space.devices for space, name, _mac in (one, other)) or one[:2] == other[:2]:
             refuse(errno.EEXIST)
-        ends = [Device(space, name, "veth", mac or "02:00:00:%02x:%02x:01" % (space.number, space.next_index)) for space, name, mac in (one, other)]
+        ends = [
+            Device(space, name, "veth", mac or "02:00:00:%02x:%02x:01" % (space.number, space.next_index))
+            for space, name, mac in (one, other)
+        ]
         for end, peer in (ends, ends[::-1]):
             end.peer, end.alias = peer, alias
         return ends
@@ -204,28 +255,28 @@ class ModelKernel:
         spaces = {}
         for where, space in named.items():
             names = {device.index: device.name for device in space.devices.values()}
-            links = {name: (item.type, item.up, item.mtu, item.mac, item.alias, item.master.name if item.master else "",
-                            item.peer and (next((name for name, other in named.items() if other is item.peer.space), "?"), item.peer.name),
-                            sorted(map(str, item.addresses))) for name, item in space.devices.items()}
+            links = {
+                name: (
+                    item.type,
+                    item.up,
+                    item.mtu,
+                    item.mac,
+                    item.alias,
+                    item.master.name if item.master else "",
+                    item.peer
+                    and (
+                        next((name for name, other in named.items() if other is item.peer.space), "?"),
+                        item.peer.name,
+                    ),
+                    sorted(map(str, item.addresses)),
+                )
+                for name, item in space.devices.items()
+            }
             routes = sorted(str(route._replace(index=names.get(route.index, ""))) for route in space.routes)
             spaces[where] = {"links": links, "routes": routes, "sysctls": dict(space.sysctls), "table": space.table}
         files = {path: text for path, text in self.files.items() if ledger or "linuxnet-netns" not in path}
-        return {"names": {name: (entry[0] is None, entry[1]) for name, entry in self.names.items()}, "spaces": spaces, "files": files}
-
-
-def uplinked(force_forwarding=True):
-    """A host with an uplink (default routes of both families, the second one by router advertisement), a management
-    interface, a bridge, and a namespace of somebody else's with a veth pair."""
-    kernel = ModelKernel(force_forwarding)
-    host = kernel.host
-    host.devices["lo"].up = True
-    for name, kind, addresses in (("eth0", "", ("192.0.2.10/24", "2001:db8::10/64")), ("eth1", "", ("198.51.100.10/24",)), ("br0", "bridge", ())):
-        device = Device(host, name, kind, "52:54:00:00:00:%02x" % host.next_index)
-        device.up, device.addresses = True, [ipaddress.ip_interface(item) for item in addresses]
-    for via, metric, protocol in (("192.0.2.1", 0, 3), ("2001:db8::1", 1024, wire.RTPROT_RA)):
-        via = ipaddress.ip_address(via)
-        host.routes.append(wire.Route(ipaddress.ip_network("0.0.0.0/0" if via.version == 4 else "::/0"), 254, metric, wire.RTN_UNICAST,
-                                      via, host.devices["eth0"].index, None, False, protocol))
-    for end, address in zip(kernel.add_veth((host, "theirs0", ""), (kernel.add_netns("theirs"), "eth0", "")), ("172.31.0.1/24", "172.31.0.2/24")):
-        end.up, end.addresses = True, [ipaddress.ip_interface(address)]
-    return kernel
+        return {
+            "names": {name: (entry[0] is None, entry[1]) for name, entry in self.names.items()},
+            "spaces": spaces,
+            "files": files,
+        }

@@ -1,12 +1,13 @@
 # Copyright: linuxnet.netns contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The doors of the engine with model_kernel.py behind them, and converge() to run the engine on it."""
+"""The doors of the engine with model_kernel.py behind them, converge() to run it there, and a host to start from."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import os
 from unittest import mock
 
@@ -16,8 +17,7 @@ from ansible_collections.linuxnet.netns.plugins.module_utils.doors import netlin
 from ansible_collections.linuxnet.netns.plugins.module_utils.doors.netlink import ALIAS, ROUTE_PROTOCOL
 from ansible_collections.linuxnet.netns.plugins.module_utils.doors.netns_mounts import NameState
 from ansible_collections.linuxnet.netns.plugins.module_utils.system import System
-
-from model_kernel import refuse
+from model_kernel import Device, ModelKernel, refuse
 
 
 class _Netlink:
@@ -41,8 +41,11 @@ class _Netlink:
         return [device.wire() for device in self._kernel.space(netns).devices.values()]
 
     def addresses(self, netns):
-        return [wire.Address(device.index, item, wire.IFA_F_PERMANENT, 254 if device.name == "lo" else 0)
-                for device in self._kernel.space(netns).devices.values() for item in device.addresses]
+        return [
+            wire.Address(device.index, item, wire.IFA_F_PERMANENT, 254 if device.name == "lo" else 0)
+            for device in self._kernel.space(netns).devices.values()
+            for item in device.addresses
+        ]
 
     def routes(self, netns):
         return list(self._kernel.space(netns).routes)
@@ -55,7 +58,9 @@ class _Netlink:
 
     def add_veth(self, end, peer):
         self._kernel.act()
-        made = self._kernel.add_veth(*((self._kernel.space(item["netns"]), item["name"], item.get("mac")) for item in (end, peer)))
+        made = self._kernel.add_veth(
+            *((self._kernel.space(item["netns"]), item["name"], item.get("mac")) for item in (end, peer))
+        )
         for device, item in zip(made, (end, peer)):
             device.mtu = item.get("mtu") or 1500
 
@@ -153,7 +158,9 @@ class _Files:
     def sysctl(self, path):
         if path == "kernel/random/boot_id":
             return self._kernel.boot
-        return self._kernel.space(self._kernel.current).sysctls.get(path.replace("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding"))
+        return self._kernel.space(self._kernel.current).sysctls.get(
+            path.replace("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding")
+        )
 
     def set_sysctl(self, netns, path, value):
         self._kernel.act()
@@ -203,7 +210,12 @@ class ModelSystem(System):
 
     def __init__(self, kernel):
         super().__init__()
-        self.netlink, self.nft, self.files, self.mounts = _Netlink(kernel), _Nft(kernel), _Files(kernel), _Mounts(kernel)
+        self.netlink, self.nft, self.files, self.mounts = (
+            _Netlink(kernel),
+            _Nft(kernel),
+            _Files(kernel),
+            _Mounts(kernel),
+        )
 
 
 @contextlib.contextmanager
@@ -224,7 +236,7 @@ def inside(kernel):
     patches = (
         mock.patch.object(snapshot, "in_namespaces", visit),
         mock.patch.object(engine, "Lock", lambda _read_only: contextlib.nullcontext()),
-        mock.patch.object(preflight, "check_privileges", lambda: []),
+        mock.patch.object(preflight, "check_privileges", list),
         mock.patch.object(processes, "inside", lambda names: {name: kernel.processes.get(name, []) for name in names}),
         mock.patch.object(processes, "end", lambda name, timeout: kernel.processes.pop(name, None)),
         mock.patch.object(conntrack, "flows", lambda netns: list(kernel.flows.get(netns, ()))),
@@ -244,3 +256,39 @@ def topology(options, name="default", absent=False):
 def converge(kernel, request, check_mode=False):
     with inside(kernel):
         return engine.converge(request, check_mode, ModelSystem(kernel))
+
+
+def uplinked(force_forwarding=True):
+    """A host with an uplink (default routes of both families, the second one by router advertisement), a management
+    interface, a bridge, and a namespace of somebody else's with a veth pair."""
+    kernel = ModelKernel(force_forwarding)
+    host = kernel.host
+    host.devices["lo"].up = True
+    for name, kind, addresses in (
+        ("eth0", "", ("192.0.2.10/24", "2001:db8::10/64")),
+        ("eth1", "", ("198.51.100.10/24",)),
+        ("br0", "bridge", ()),
+    ):
+        device = Device(host, name, kind, "52:54:00:00:00:%02x" % host.next_index)
+        device.up, device.addresses = True, [ipaddress.ip_interface(item) for item in addresses]
+    for via, metric, protocol in (("192.0.2.1", 0, 3), ("2001:db8::1", 1024, wire.RTPROT_RA)):
+        via = ipaddress.ip_address(via)
+        host.routes.append(
+            wire.Route(
+                ipaddress.ip_network("0.0.0.0/0" if via.version == 4 else "::/0"),
+                254,
+                metric,
+                wire.RTN_UNICAST,
+                via,
+                host.devices["eth0"].index,
+                None,
+                False,
+                protocol,
+            )
+        )
+    for end, address in zip(
+        kernel.add_veth((host, "theirs0", ""), (kernel.add_netns("theirs"), "eth0", "")),
+        ("172.31.0.1/24", "172.31.0.2/24"),
+    ):
+        end.up, end.addresses = True, [ipaddress.ip_interface(address)]
+    return kernel

@@ -14,35 +14,47 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 addresses = st.ip_addresses()
-prefixes = st.tuples(addresses, st.integers(0, 128)).map(lambda pair: f"{pair[0]}/{min(pair[1], pair[0].max_prefixlen)}")
+prefixes = st.tuples(addresses, st.integers(0, 128)).map(
+    lambda pair: f"{pair[0]}/{min(pair[1], pair[0].max_prefixlen)}"
+)
 CIDR = "with its prefix length, such as 10.0.0.2/30"
 
 
-@pytest.mark.parametrize(("value", "text"), [
-    ("10.0.0.2/30", "10.0.0.2/30"), ("10.0.0.2/32", "10.0.0.2/32"), ("10.0.0.0/31", "10.0.0.0/31"),
-    ("FD00:0::2/64", "fd00::2/64"), ("fd00::/64", "fd00::/64"), ("fd00::1/128", "fd00::1/128"),
-])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("10.0.0.2/30", "10.0.0.2/30"),
+        ("10.0.0.2/32", "10.0.0.2/32"),
+        ("10.0.0.0/31", "10.0.0.0/31"),
+        ("FD00:0::2/64", "fd00::2/64"),
+        ("fd00::/64", "fd00::/64"),
+        ("fd00::1/128", "fd00::1/128"),
+    ],
+)
 def test_addresses_of_interfaces(value, text):
     assert str(cidr.interface("addresses[0]", value)) == text
 
 
-@pytest.mark.parametrize(("value", "reason", "remedy"), [
-    ("10.0.0.2", "has no prefix length", CIDR),
-    ("", "has no prefix length", CIDR),
-    ("10.0.0.2/33", "is not an address in CIDR form", CIDR),
-    ("10.0.0.256/24", "is not an address in CIDR form", CIDR),
-    ("fd00::2/129", "is not an address in CIDR form", CIDR),
-    ("fd00::2::/64", "is not an address in CIDR form", CIDR),
-    ("host/24", "is not an address in CIDR form", CIDR),
-    ("10.0.0.2/255.255.255.0", "has a netmask", CIDR),
-    ("224.0.0.1/24", "cannot be the address of an interface", CIDR),
-    ("0.0.0.0/8", "cannot be the address of an interface", CIDR),
-    ("::/64", "cannot be the address of an interface", CIDR),
-    ("ff02::1/64", "cannot be the address of an interface", CIDR),
-    ("fe80::1%eth0/64", "cannot be the address of an interface", CIDR),
-    ("10.0.0.0/24", "is the network or broadcast address of 10.0.0.0/24", "such as 10.0.0.1/24"),
-    ("10.0.0.3/30", "is the network or broadcast address of 10.0.0.0/30", "such as 10.0.0.1/30"),
-])
+@pytest.mark.parametrize(
+    ("value", "reason", "remedy"),
+    [
+        ("10.0.0.2", "has no prefix length", CIDR),
+        ("", "has no prefix length", CIDR),
+        ("10.0.0.2/33", "is not an address in CIDR form", CIDR),
+        ("10.0.0.256/24", "is not an address in CIDR form", CIDR),
+        ("fd00::2/129", "is not an address in CIDR form", CIDR),
+        ("fd00::2::/64", "is not an address in CIDR form", CIDR),
+        ("host/24", "is not an address in CIDR form", CIDR),
+        ("10.0.0.2/255.255.255.0", "has a netmask", CIDR),
+        ("224.0.0.1/24", "cannot be the address of an interface", CIDR),
+        ("0.0.0.0/8", "cannot be the address of an interface", CIDR),
+        ("::/64", "cannot be the address of an interface", CIDR),
+        ("ff02::1/64", "cannot be the address of an interface", CIDR),
+        ("fe80::1%eth0/64", "cannot be the address of an interface", CIDR),
+        ("10.0.0.0/24", "is the network or broadcast address of 10.0.0.0/24", "such as 10.0.0.1/24"),
+        ("10.0.0.3/30", "is the network or broadcast address of 10.0.0.0/30", "such as 10.0.0.1/30"),
+    ],
+)
 def test_addresses_of_interfaces_that_are_refused(value, reason, remedy):
     refused("addresses[0]", value, reason, remedy, cidr.interface, "addresses[0]", value)
 
@@ -88,8 +100,26 @@ def test_zones_are_refused():
 
 
 def test_a_gateway_of_the_other_family_is_refused():
-    refused("gateway", "fd00::1", "is an IPv6 address where an IPv4 address is needed", "gateway6", cidr.address_of, "gateway", "fd00::1", 4)
-    refused("gateway6", "10.0.0.1", "is an IPv4 address where an IPv6 address is needed", "gateway6", cidr.address_of, "gateway6", "10.0.0.1", 6)
+    refused(
+        "gateway",
+        "fd00::1",
+        "is an IPv6 address where an IPv4 address is needed",
+        "gateway6",
+        cidr.address_of,
+        "gateway",
+        "fd00::1",
+        4,
+    )
+    refused(
+        "gateway6",
+        "10.0.0.1",
+        "is an IPv4 address where an IPv6 address is needed",
+        "gateway6",
+        cidr.address_of,
+        "gateway6",
+        "10.0.0.1",
+        6,
+    )
 
 
 @given(st.lists(prefixes, max_size=6))
@@ -101,8 +131,9 @@ def test_the_order_of_networks_and_repetitions_do_not_matter(values):
 
 
 def test_networks_sort_by_number_and_family():
-    assert [str(item) for item in cidr.networks("source", ["fd00::/64", "10.0.0.0/24", "9.0.0.0/8", "10.0.0.9/24"])] == [
-        "9.0.0.0/8", "10.0.0.0/24", "fd00::/64"]
+    assert [
+        str(item) for item in cidr.networks("source", ["fd00::/64", "10.0.0.0/24", "9.0.0.0/8", "10.0.0.9/24"])
+    ] == ["9.0.0.0/8", "10.0.0.0/24", "fd00::/64"]
     assert cidr.networks("source", None) == ()
 
 
@@ -114,9 +145,24 @@ def test_address_ranges():
     one, two = ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("192.0.2.9")
     assert cidr.address_range("to_address", "192.0.2.1") == (one, one)
     assert cidr.address_range("to_address", "192.0.2.1 - 192.0.2.9") == (one, two)
-    refused("to_address", "192.0.2.9-192.0.2.1", "is a reversed range", "write it as 192.0.2.1-192.0.2.9",
-            cidr.address_range, "to_address", "192.0.2.9-192.0.2.1")
-    refused("to_address", "192.0.2.1-fd00::1", "mixes IPv4 and IPv6", "one family", cidr.address_range, "to_address", "192.0.2.1-fd00::1")
+    refused(
+        "to_address",
+        "192.0.2.9-192.0.2.1",
+        "is a reversed range",
+        "write it as 192.0.2.1-192.0.2.9",
+        cidr.address_range,
+        "to_address",
+        "192.0.2.9-192.0.2.1",
+    )
+    refused(
+        "to_address",
+        "192.0.2.1-fd00::1",
+        "mixes IPv4 and IPv6",
+        "one family",
+        cidr.address_range,
+        "to_address",
+        "192.0.2.1-fd00::1",
+    )
 
 
 def test_mac_addresses():

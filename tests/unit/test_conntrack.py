@@ -23,7 +23,9 @@ def direction(kind, source, destination, ports, protocol=socket.IPPROTO_UDP):
     source, destination = ipaddress.ip_address(source), ipaddress.ip_address(destination)
     kinds = (1, 2) if source.version == 4 else (3, 4)
     addresses = attribute(kinds[0], source.packed) + attribute(kinds[1], destination.packed)
-    numbers = attribute(1, bytes([protocol])) + b"".join(attribute(number, struct.pack(">H", port)) for number, port in zip((2, 3), ports))
+    numbers = attribute(1, bytes([protocol])) + b"".join(
+        attribute(number, struct.pack(">H", port)) for number, port in zip((2, 3), ports)
+    )
     return attribute(kind, attribute(1, addresses, True) + attribute(2, numbers, True), True)
 
 
@@ -36,19 +38,43 @@ REPLY = direction(2, "10.0.0.2", "198.51.100.7", (80, 40000))
 
 
 def test_a_translated_flow():
-    found = flow(ORIGINAL, REPLY, attribute(3, struct.pack(">I", 0x1A0)), attribute(12, b"idid"), attribute(18, struct.pack(">H", 9)))
-    assert found[:8] == (4, "udp", ipaddress.ip_address("198.51.100.7"), ipaddress.ip_address("192.0.2.10"), 10105, ipaddress.ip_address("10.0.0.2"), 80, 0x1A0)
+    found = flow(
+        ORIGINAL,
+        REPLY,
+        attribute(3, struct.pack(">I", 0x1A0)),
+        attribute(12, b"idid"),
+        attribute(18, struct.pack(">H", 9)),
+    )
+    assert found[:8] == (
+        4,
+        "udp",
+        ipaddress.ip_address("198.51.100.7"),
+        ipaddress.ip_address("192.0.2.10"),
+        10105,
+        ipaddress.ip_address("10.0.0.2"),
+        80,
+        0x1A0,
+    )
     assert found.status & conntrack.IPS_DST_NAT and not found.status & conntrack.IPS_SRC_NAT
     assert found.key == ORIGINAL + attribute(12, b"idid") + attribute(18, struct.pack(">H", 9))
 
 
 def test_a_flow_of_ipv6():
-    found = flow(direction(1, "fd00::7", "fd00::1", (1, 2), socket.IPPROTO_TCP), direction(2, "fd00::2", "fd00::7", (2, 1), socket.IPPROTO_TCP))
+    found = flow(
+        direction(1, "fd00::7", "fd00::1", (1, 2), socket.IPPROTO_TCP),
+        direction(2, "fd00::2", "fd00::7", (2, 1), socket.IPPROTO_TCP),
+    )
     assert (found.version, found.protocol, found.port, str(found.answers), found.status) == (6, "tcp", 2, "fd00::2", 0)
 
 
 def test_protocols_without_ports_are_left_out():
-    assert flow(direction(1, "10.0.0.1", "10.0.0.2", (), socket.IPPROTO_ICMP), direction(2, "10.0.0.2", "10.0.0.1", (), socket.IPPROTO_ICMP)) is None
+    assert (
+        flow(
+            direction(1, "10.0.0.1", "10.0.0.2", (), socket.IPPROTO_ICMP),
+            direction(2, "10.0.0.2", "10.0.0.1", (), socket.IPPROTO_ICMP),
+        )
+        is None
+    )
     assert flow(direction(1, "10.0.0.1", "10.0.0.2", (), socket.IPPROTO_UDP), REPLY) is None
     assert flow(ORIGINAL) is None
     assert flow() is None
@@ -62,11 +88,18 @@ def test_arbitrary_bytes_are_refused_or_read_but_never_crash(raw):
         pass
 
 
-@given(st.lists(st.tuples(st.integers(0, 20), st.binary(max_size=20)), max_size=6), st.lists(st.tuples(st.integers(0, 4), st.binary(max_size=17)), max_size=4))
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.binary(max_size=20)), max_size=6),
+    st.lists(st.tuples(st.integers(0, 4), st.binary(max_size=17)), max_size=4),
+)
 def test_damaged_attributes_are_refused_or_read_but_never_crash(outer, inner):
     ports = b"".join(attribute(kind, payload) for kind, payload in inner)
     nested = attribute(1, ports, True) + attribute(2, ports, True)
-    body = b"".join(attribute(kind, payload) for kind, payload in outer) + attribute(1, nested, True) + attribute(2, nested, True)
+    body = (
+        b"".join(attribute(kind, payload) for kind, payload in outer)
+        + attribute(1, nested, True)
+        + attribute(2, nested, True)
+    )
     try:
         conntrack._flow(Message(0x0100, 0, 1, bytes(4) + body))
     except (struct.error, ValueError):

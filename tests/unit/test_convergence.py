@@ -11,8 +11,7 @@ import pytest
 from ansible_collections.linuxnet.netns.plugins.module_utils.errors import NetnsError, StepFailed
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
-from model_kernel import uplinked
-from model_system import converge, topology
+from model_system import converge, topology, uplinked
 from topologies import OTHERS, mischief, topologies
 
 kernels = st.booleans().map(uplinked)
@@ -21,7 +20,10 @@ few = settings(max_examples=max(settings.default.max_examples // 4, 10))
 
 
 def lines(result):
-    return [f"{change.action} {change.item} {change.before!r} -> {change.after!r} {change.implied}" for change in result.changes]
+    return [
+        f"{change.action} {change.item} {change.before!r} -> {change.after!r} {change.implied}"
+        for change in result.changes
+    ]
 
 
 @few
@@ -97,10 +99,12 @@ def test_drift_is_found_predicted_and_repaired(kernel, options, data):
 
 
 def stated(picture):
-    """A picture without what the topologies leave as it is: MTUs, MAC addresses, bridges, and lists that are not given."""
+    """A picture without what topologies leave as it is: MTUs, MAC addresses, bridges, lists that are not given."""
     for space in picture["spaces"].values():
-        space["links"] = {name: (kind, up, peer, [item for item in addresses if "99" not in item])
-                          for name, (kind, up, _mtu, _mac, _alias, _master, peer, addresses) in space["links"].items()}
+        space["links"] = {
+            name: (kind, up, peer, [item for item in addresses if "99" not in item])
+            for name, (kind, up, _mtu, _mac, _alias, _master, peer, addresses) in space["links"].items()
+        }
         space["routes"] = [route for route in space["routes"] if "10.98.0.0" not in route]
     return {key: value for key, value in picture.items() if key != "files"}
 
@@ -139,7 +143,9 @@ def test_a_step_that_fails_leaves_everything_as_it_was(kernel, first, second, da
 
 def worthwhile(picture):
     """A picture without half-made names of namespaces, which nobody wants back."""
-    picture["names"] = {name: (leftover, mounts) for name, (leftover, mounts) in picture["names"].items() if not leftover}
+    picture["names"] = {
+        name: (leftover, mounts) for name, (leftover, mounts) in picture["names"].items() if not leftover
+    }
     return picture
 
 
@@ -156,4 +162,3 @@ def test_two_topologies_do_not_disturb_each_other(kernel, first, second):
     assert kernel.picture(ledger=False) == alone
     converge(kernel, topology(first, "one", absent=True))
     assert kernel.picture() == before
-

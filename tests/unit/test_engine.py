@@ -16,13 +16,23 @@ from ansible_collections.linuxnet.netns.plugins.module_utils import preflight
 from ansible_collections.linuxnet.netns.plugins.module_utils.doors import netlink_messages as wire
 from ansible_collections.linuxnet.netns.plugins.module_utils.engine import Request
 from ansible_collections.linuxnet.netns.plugins.module_utils.errors import (
-    Clash, InvalidOption, LedgerUnreadable, MissingDependency, NetnsError, StepFailed)
+    Clash,
+    InvalidOption,
+    LedgerUnreadable,
+    MissingDependency,
+    NetnsError,
+    StepFailed,
+)
 from ansible_collections.linuxnet.netns.plugins.module_utils.ledger import PATH
-from model_kernel import ModelKernel, uplinked
-from model_system import converge, topology
+from model_kernel import ModelKernel
+from model_system import converge, topology, uplinked
 
 NAMESPACES = [{"name": "app"}]
-VETH = {"name": "app0", "addresses": ["10.0.0.1/30"], "peer": {"name": "eth0", "netns": "app", "addresses": ["10.0.0.2/30"], "gateway": "10.0.0.1"}}
+VETH = {
+    "name": "app0",
+    "addresses": ["10.0.0.1/30"],
+    "peer": {"name": "eth0", "netns": "app", "addresses": ["10.0.0.2/30"], "gateway": "10.0.0.1"},
+}
 NAT = {"name": "out", "source": ["10.0.0.0/30"]}
 FORWARD = {"name": "in", "port": "10105", "to_address": "10.0.0.2"}
 OPTIONS = {"namespaces": NAMESPACES, "veths": [VETH], "nat": [NAT], "forwards": [FORWARD]}
@@ -32,7 +42,9 @@ def single(list_name, options, absent=False):
     """A Request as the module of one resource makes it."""
     kind = {"namespaces": "netns", "veths": "veth", "nat": "netns_nat", "forwards": "netns_forward"}[list_name]
     identity = (kind, options["name"]) if kind == "netns" else (kind, options.get("netns") or "", options["name"])
-    return Request(f"module {kind} {identity[-1]}", {list_name: [options]}, True, identity, absent, kind in ("netns", "veth"))
+    return Request(
+        f"module {kind} {identity[-1]}", {list_name: [options]}, True, identity, absent, kind in ("netns", "veth")
+    )
 
 
 def fails(kernel, request, kind, *words):
@@ -67,23 +79,36 @@ def test_the_result_names_each_object_with_before_and_after():
     result = converge(kernel, topology({**OPTIONS, "veths": [{**VETH, "mtu": 1300}]})).as_dict()
     assert result["changed"] is True
     assert {(change["action"], change["kind"], change["before"], change["after"]) for change in result["changes"]} == {
-        ("update", "link", 1400, 1300), ("create", "address", None, "present")}
+        ("update", "link", 1400, 1300),
+        ("create", "address", None, "present"),
+    }
     assert result["diff"]["before"] == "link app0 on the host mtu: 1400\n"
-    assert set(result["diff"]["after"].splitlines()) == {"link app0 on the host mtu: 1300", "address 10.0.0.1/30 on app0 on the host"}
+    assert set(result["diff"]["after"].splitlines()) == {
+        "link app0 on the host mtu: 1300",
+        "address 10.0.0.1/30 on app0 on the host",
+    }
 
 
 def test_no_change_says_so():
-    assert converge(made(), topology(OPTIONS)).as_dict() == {"changed": False, "changes": [], "diff": {"before": "", "after": ""}, "warnings": []}
+    assert converge(made(), topology(OPTIONS)).as_dict() == {
+        "changed": False,
+        "changes": [],
+        "diff": {"before": "", "after": ""},
+        "warnings": [],
+    }
 
 
-@pytest.mark.parametrize("act", [
-    lambda kernel: kernel.host.set_sysctl("net/ipv4/conf/app0/forwarding", "0"),
-    lambda kernel: setattr(kernel.names["app"][0].devices["lo"], "up", False),
-    lambda kernel: setattr(kernel.host, "table", None),
-    lambda kernel: setattr(kernel.host, "table", kernel.host.table.replace("10105", "10106", 1)),
-    lambda kernel: kernel.names["app"][0].routes.clear(),
-    lambda kernel: kernel.host.devices["app0"].addresses.append(ipaddress.ip_interface("10.99.0.1/24")),
-])
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda kernel: kernel.host.set_sysctl("net/ipv4/conf/app0/forwarding", "0"),
+        lambda kernel: setattr(kernel.names["app"][0].devices["lo"], "up", False),
+        lambda kernel: setattr(kernel.host, "table", None),
+        lambda kernel: setattr(kernel.host, "table", kernel.host.table.replace("10105", "10106", 1)),
+        lambda kernel: kernel.names["app"][0].routes.clear(),
+        lambda kernel: kernel.host.devices["app0"].addresses.append(ipaddress.ip_interface("10.99.0.1/24")),
+    ],
+)
 def test_drift_of_one_thing_is_one_change(act):
     kernel = made()
     good = kernel.picture()
@@ -163,38 +188,83 @@ def test_a_single_module_may_not_change_what_a_topology_lists():
 
 def test_names_that_others_took():
     kernel = uplinked()
-    fails(kernel, topology({"namespaces": [{"name": "theirs"}]}), Clash, "namespaces[0].name: namespace 'theirs' exists and was not made by linuxnet.netns",
-          "choose another name")
-    fails(kernel, topology({**OPTIONS, "veths": [{**VETH, "name": "eth1"}]}), Clash, "veths[0].name: 'eth1' on the host is taken by a link of type physical",
-          "choose another name")
-    fails(kernel, topology({**OPTIONS, "veths": [{**VETH, "name": "theirs0"}]}), Clash, "is taken by a veth", "choose another name")
+    fails(
+        kernel,
+        topology({"namespaces": [{"name": "theirs"}]}),
+        Clash,
+        "namespaces[0].name: namespace 'theirs' exists and was not made by linuxnet.netns",
+        "choose another name",
+    )
+    fails(
+        kernel,
+        topology({**OPTIONS, "veths": [{**VETH, "name": "eth1"}]}),
+        Clash,
+        "veths[0].name: 'eth1' on the host is taken by a link of type physical",
+        "choose another name",
+    )
+    fails(
+        kernel,
+        topology({**OPTIONS, "veths": [{**VETH, "name": "theirs0"}]}),
+        Clash,
+        "is taken by a veth",
+        "choose another name",
+    )
 
 
 def test_addresses_that_others_took():
     kernel = uplinked()
     pair = {**VETH, "peer": {"name": "eth0", "netns": "app"}}
-    fails(kernel, topology({**OPTIONS, "veths": [{**pair, "addresses": ["192.0.2.10/32"]}]}), Clash,
-          "veths[0].addresses[0]: '192.0.2.10/32' is already an address of interface eth0 on the host", "choose another address")
-    fails(kernel, topology({**OPTIONS, "veths": [{**pair, "addresses": ["192.0.2.1/24"]}]}), Clash, "overlaps 192.0.2.10/24 of interface eth0 on the host",
-          "choose another network")
-    converge(kernel, topology({**OPTIONS, "veths": [{**pair, "addresses": ["192.0.2.65/30"]}]}))  # a part of the uplink's network is not its network
+    fails(
+        kernel,
+        topology({**OPTIONS, "veths": [{**pair, "addresses": ["192.0.2.10/32"]}]}),
+        Clash,
+        "veths[0].addresses[0]: '192.0.2.10/32' is already an address of interface eth0 on the host",
+        "choose another address",
+    )
+    fails(
+        kernel,
+        topology({**OPTIONS, "veths": [{**pair, "addresses": ["192.0.2.1/24"]}]}),
+        Clash,
+        "overlaps 192.0.2.10/24 of interface eth0 on the host",
+        "choose another network",
+    )
+    converge(
+        kernel, topology({**OPTIONS, "veths": [{**pair, "addresses": ["192.0.2.65/30"]}]})
+    )  # a part of the uplink's network is not its network
 
 
 def test_a_route_of_somebody_else_in_the_way():
     kernel = uplinked()
     for option, via, address in (("gateway", "10.0.0.2", "10.0.0.1/30"), ("gateway6", "fd00::2", "fd00::1/64")):
         pair = {"name": "app0", "addresses": [address], option: via, "peer": {"name": "eth0", "netns": "app"}}
-        fails(kernel, topology({"namespaces": NAMESPACES, "veths": [pair]}), Clash, "through eth0 already", "another metric or table")
+        fails(
+            kernel,
+            topology({"namespaces": NAMESPACES, "veths": [pair]}),
+            Clash,
+            "through eth0 already",
+            "another metric or table",
+        )
 
 
 def test_a_port_that_another_topology_forwards():
-    fails(made(), topology({"forwards": [{**FORWARD, "name": "mine"}]}, "other"), InvalidOption, "forward in of topology default already takes 10105",
-          "choose another port")
+    fails(
+        made(),
+        topology({"forwards": [{**FORWARD, "name": "mine"}]}, "other"),
+        InvalidOption,
+        "forward in of topology default already takes 10105",
+        "choose another port",
+    )
 
 
 def test_foreign_links_are_not_touched_by_absent():
     kernel = uplinked()
-    fails(kernel, single("veths", {"name": "eth0"}, absent=True), Clash, "is a link of type physical, not a veth", "left alone")
+    fails(
+        kernel,
+        single("veths", {"name": "eth0"}, absent=True),
+        Clash,
+        "is a link of type physical, not a veth",
+        "left alone",
+    )
     assert items(converge(kernel, single("veths", {"name": "nothing"}, absent=True))) == []
 
 
@@ -209,18 +279,49 @@ def test_absent_by_name_means_that_name_whoever_made_it():
 
 def test_unknown_namespaces_and_bridges():
     kernel = uplinked()
-    fails(kernel, topology({"veths": [VETH]}), InvalidOption, "veths[0].peer.netns: 'app' is an unknown namespace", "make it first")
+    fails(
+        kernel,
+        topology({"veths": [VETH]}),
+        InvalidOption,
+        "veths[0].peer.netns: 'app' is an unknown namespace",
+        "make it first",
+    )
     fails(kernel, single("veths", VETH), InvalidOption, "peer.netns: 'app' is an unknown namespace", "make it first")
-    fails(kernel, topology({"nat": [{**NAT, "netns": "gw"}]}), InvalidOption, "nat[0].netns: 'gw' is an unknown namespace")
-    fails(kernel, topology({"forwards": [{**FORWARD, "netns": "gw"}]}), InvalidOption, "forwards[0].netns: 'gw' is an unknown namespace")
+    fails(
+        kernel, topology({"nat": [{**NAT, "netns": "gw"}]}), InvalidOption, "nat[0].netns: 'gw' is an unknown namespace"
+    )
+    fails(
+        kernel,
+        topology({"forwards": [{**FORWARD, "netns": "gw"}]}),
+        InvalidOption,
+        "forwards[0].netns: 'gw' is an unknown namespace",
+    )
     for bridge, words in (("br9", "is not a bridge"), ("eth1", "not a bridge")):
-        fails(kernel, topology({**OPTIONS, "veths": [{**VETH, "bridge": bridge}]}), InvalidOption, "veths[0].bridge", words, "make the bridge first")
-    fails(kernel, single("veths", {"name": "new0"}), InvalidOption, "peer: None is needed to make new0 on the host", "peer.name")
+        fails(
+            kernel,
+            topology({**OPTIONS, "veths": [{**VETH, "bridge": bridge}]}),
+            InvalidOption,
+            "veths[0].bridge",
+            words,
+            "make the bridge first",
+        )
+    fails(
+        kernel,
+        single("veths", {"name": "new0"}),
+        InvalidOption,
+        "peer: None is needed to make new0 on the host",
+        "peer.name",
+    )
 
 
 def test_unknown_sysctls():
-    fails(uplinked(), topology({"namespaces": [{"name": "app", "sysctls": {"net.ipv4.nonsense": 1}}]}), InvalidOption,
-          "namespaces[0].sysctls.net.ipv4.nonsense: '1' is not a sysctl of this kernel", "sysctl -a")
+    fails(
+        uplinked(),
+        topology({"namespaces": [{"name": "app", "sysctls": {"net.ipv4.nonsense": 1}}]}),
+        InvalidOption,
+        "namespaces[0].sysctls.net.ipv4.nonsense: '1' is not a sysctl of this kernel",
+        "sysctl -a",
+    )
 
 
 def privileges(monkeypatch, user=0, library=True, capabilities=True, mounts="7"):
@@ -232,9 +333,14 @@ def privileges(monkeypatch, user=0, library=True, capabilities=True, mounts="7")
     return preflight.check_privileges()
 
 
-@pytest.mark.parametrize(("lacking", "reason", "remedy"), [
-    ({"user": 1000}, "need root", "become: true"), ({"capabilities": False}, "net_admin and sys_admin", "become: true"),
-    ({"library": False}, "pyroute2 was not found", "python3-pyroute2")])
+@pytest.mark.parametrize(
+    ("lacking", "reason", "remedy"),
+    [
+        ({"user": 1000}, "need root", "become: true"),
+        ({"capabilities": False}, "net_admin and sys_admin", "become: true"),
+        ({"library": False}, "pyroute2 was not found", "python3-pyroute2"),
+    ],
+)
 def test_privileges_and_libraries(monkeypatch, lacking, reason, remedy):
     with pytest.raises(MissingDependency) as caught:
         privileges(monkeypatch, **lacking)
@@ -243,7 +349,7 @@ def test_privileges_and_libraries(monkeypatch, lacking, reason, remedy):
 
 def test_another_mount_namespace_is_a_warning(monkeypatch):
     assert privileges(monkeypatch) == []
-    warning, = privileges(monkeypatch, mounts="8")
+    (warning,) = privileges(monkeypatch, mounts="8")
     assert "another mount namespace" in warning
 
 
@@ -260,7 +366,13 @@ def test_nft_is_needed_only_where_there_are_rules(monkeypatch):
 def test_a_place_that_cannot_hold_mounts(monkeypatch):
     monkeypatch.setattr("model_system._Mounts.why_unfit", lambda self, really: "/run/netns is not writable")
     kernel = uplinked()
-    fails(kernel, topology(OPTIONS), MissingDependency, "/run/netns cannot hold namespaces: /run/netns is not writable", "root can mount")
+    fails(
+        kernel,
+        topology(OPTIONS),
+        MissingDependency,
+        "/run/netns cannot hold namespaces: /run/netns is not writable",
+        "root can mount",
+    )
 
 
 def test_a_damaged_ledger_stops_everything():
@@ -301,7 +413,9 @@ def test_a_namespace_in_use_is_not_removed_unless_told():
 @pytest.mark.parametrize("start", [uplinked, made])
 def test_a_failure_names_the_step_and_leaves_everything_as_it_was(start):
     """On the way up from nothing, and on the way from one topology to another; the last write is the ledger's."""
-    options = OPTIONS if start is uplinked else {**OPTIONS, "forwards": [], "namespaces": [{"name": "app", "hosts": {}}]}
+    options = (
+        OPTIONS if start is uplinked else {**OPTIONS, "forwards": [], "namespaces": [{"name": "app", "hosts": {}}]}
+    )
     kernel = start()
     before = kernel.picture()
     dry = made(options, copy.deepcopy(kernel))
@@ -354,15 +468,26 @@ def test_forwarding_goes_back_to_what_it_was():
     kernel.host.set_sysctl("net/ipv4/conf/eth0/forwarding", "1")
     before = kernel.picture()
     converge(kernel, topology(OPTIONS))
-    assert '"eth0"' not in kernel.host.table.partition("chain filter_forward")[2].partition("}\n\t}")[0], "the admin's decision stays"
+    assert '"eth0"' not in kernel.host.table.partition("chain filter_forward")[2].partition("}\n\t}")[0], (
+        "the admin's decision stays"
+    )
     converge(kernel, topology(OPTIONS, absent=True))
     assert kernel.picture() == before
 
 
 def test_forwarding_shared_by_two_topologies_goes_with_the_last():
     kernel = uplinked()
-    other = {"namespaces": [{"name": "db"}], "veths": [{"name": "db0", "addresses": ["10.0.1.1/30"], "peer": {"name": "eth0", "netns": "db",
-             "addresses": ["10.0.1.2/30"]}}], "nat": [{"name": "db", "source": ["10.0.1.0/30"]}]}
+    other = {
+        "namespaces": [{"name": "db"}],
+        "veths": [
+            {
+                "name": "db0",
+                "addresses": ["10.0.1.1/30"],
+                "peer": {"name": "eth0", "netns": "db", "addresses": ["10.0.1.2/30"]},
+            }
+        ],
+        "nat": [{"name": "db", "source": ["10.0.1.0/30"]}],
+    }
     switch = "net/ipv4/conf/eth0/forwarding"
     converge(kernel, topology(OPTIONS, "one"))
     converge(kernel, topology(other, "two"))
@@ -373,8 +498,17 @@ def test_forwarding_shared_by_two_topologies_goes_with_the_last():
 
 
 def test_a_learnt_default_route_survives_the_global_switch():
-    six = {"namespaces": NAMESPACES, "veths": [{"name": "app0", "addresses": ["fd00::1/64"], "peer": {"name": "eth0", "netns": "app",
-           "addresses": ["fd00::2/64"]}}], "nat": [{"name": "six", "source": ["fd00::/64"]}]}
+    six = {
+        "namespaces": NAMESPACES,
+        "veths": [
+            {
+                "name": "app0",
+                "addresses": ["fd00::1/64"],
+                "peer": {"name": "eth0", "netns": "app", "addresses": ["fd00::2/64"]},
+            }
+        ],
+        "nat": [{"name": "six", "source": ["fd00::/64"]}],
+    }
     kernel = uplinked(force_forwarding=False)
     before = kernel.picture()
     learnt = [route for route in kernel.host.routes if route.protocol == wire.RTPROT_RA]
@@ -403,7 +537,10 @@ def test_warnings_where_a_flow_has_nowhere_to_go():
 def test_interface_numbers_that_repeat_do_not_confuse_pairs():
     """Of three pairs between namespaces, each end has the number 2 or 3."""
     names = ("a", "b", "c", "d", "e", "f")
-    veths = [{"name": "x", "netns": one, "peer": {"name": "y", "netns": other}} for one, other in zip(names[::2], names[1::2])]
+    veths = [
+        {"name": "x", "netns": one, "peer": {"name": "y", "netns": other}}
+        for one, other in zip(names[::2], names[1::2])
+    ]
     options = {"namespaces": [{"name": name} for name in names], "veths": veths}
     kernel = made(options)
     assert {device.index for name in names for device in kernel.names[name][0].devices.values()} == {1, 2}
@@ -412,7 +549,11 @@ def test_interface_numbers_that_repeat_do_not_confuse_pairs():
 
 def test_the_errors_of_the_system_pass_through_with_their_reason():
     kernel = uplinked()
-    kernel.add_veth = lambda *_ends, **_options: (_ for _ in ()).throw(OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS)))
+    kernel.add_veth = lambda *_ends, **_options: (_ for _ in ()).throw(
+        OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+    )
     with pytest.raises(StepFailed) as caught:
         converge(kernel, topology(OPTIONS))
-    assert "create veth app0 on the host -- eth0 in app) failed" in str(caught.value) and os.strerror(errno.ENOBUFS) in str(caught.value)
+    assert "create veth app0 on the host -- eth0 in app) failed" in str(caught.value) and os.strerror(
+        errno.ENOBUFS
+    ) in str(caught.value)

@@ -21,8 +21,14 @@ class FakeSnapshot:
     def __init__(self, sysctls=(), links=("lo", "eth0", "eth1", "app0")):
         self._sysctls = {"net/ipv4/conf/all/forwarding": "0", "net/ipv6/conf/all/forwarding": "0"}
         for link in links:
-            self._sysctls.update({f"net/ipv4/conf/{link}/forwarding": "0", f"net/ipv6/conf/{link}/forwarding": "0",
-                                  f"net/ipv6/conf/{link}/force_forwarding": "0", f"net/ipv6/conf/{link}/accept_ra": "1"})
+            self._sysctls.update(
+                {
+                    f"net/ipv4/conf/{link}/forwarding": "0",
+                    f"net/ipv6/conf/{link}/forwarding": "0",
+                    f"net/ipv6/conf/{link}/force_forwarding": "0",
+                    f"net/ipv6/conf/{link}/accept_ra": "1",
+                }
+            )
         self._sysctls.update(sysctls)
         self._links = links
 
@@ -33,17 +39,31 @@ class FakeSnapshot:
         return dict.fromkeys(self._links)
 
     def all_addresses(self, netns):
-        return [("lo", wire.Address(1, ipaddress.ip_interface("127.0.0.1/8"), 0x80, 254)),
-                ("eth0", wire.Address(2, ipaddress.ip_interface("192.0.2.10/24"), 0x80, 0))]
+        return [
+            ("lo", wire.Address(1, ipaddress.ip_interface("127.0.0.1/8"), 0x80, 254)),
+            ("eth0", wire.Address(2, ipaddress.ip_interface("192.0.2.10/24"), 0x80, 0)),
+        ]
 
     def all_routes(self, netns):
         for text, via in (("0.0.0.0/0", "192.0.2.1"), ("::/0", "fe80::1")):
-            yield "eth0", wire.Route(ipaddress.ip_network(text), 254, 0, wire.RTN_UNICAST, ipaddress.ip_address(via), 2, None, False, 3)
+            yield (
+                "eth0",
+                wire.Route(
+                    ipaddress.ip_network(text), 254, 0, wire.RTN_UNICAST, ipaddress.ip_address(via), 2, None, False, 3
+                ),
+            )
 
 
-VETH = {"name": "app0", "addresses": ["10.0.0.1/30", "fd00::1/64"], "peer": {"name": "eth0", "netns": "app", "addresses": ["10.0.0.2/30", "fd00::2/64"]}}
+VETH = {
+    "name": "app0",
+    "addresses": ["10.0.0.1/30", "fd00::1/64"],
+    "peer": {"name": "eth0", "netns": "app", "addresses": ["10.0.0.2/30", "fd00::2/64"]},
+}
 NAT4, NAT6 = {"name": "out", "source": ["10.0.0.0/30"]}, {"name": "six", "source": ["fd00::/64"]}
-IN4, IN6 = {"name": "in", "port": "80", "to_address": "10.0.0.2"}, {"name": "in6", "port": "80", "to_address": "fd00::2"}
+IN4, IN6 = (
+    {"name": "in", "port": "80", "to_address": "10.0.0.2"},
+    {"name": "in6", "port": "80", "to_address": "fd00::2"},
+)
 
 
 def state(single=False, **lists):
@@ -82,7 +102,9 @@ def test_nat_opens_its_own_link_and_the_uplink():
 
 def test_nat_to_named_interfaces_opens_those():
     assert switches(state(nat=[{**NAT4, "out_interface": ["eth1"]}])) == {
-        "net/ipv4/conf/app0/forwarding": "1", "net/ipv4/conf/eth1/forwarding": "1"}
+        "net/ipv4/conf/app0/forwarding": "1",
+        "net/ipv4/conf/eth1/forwarding": "1",
+    }
 
 
 def test_nat_without_forward_opens_nothing():
@@ -91,18 +113,31 @@ def test_nat_without_forward_opens_nothing():
 
 def test_a_forward_opens_where_it_comes_in_and_redirects_localhost():
     assert switches(state(forwards=[IN4])) == {
-        "net/ipv4/conf/app0/forwarding": "1", "net/ipv4/conf/eth0/forwarding": "1", "net/ipv4/conf/app0/route_localnet": "1"}
+        "net/ipv4/conf/app0/forwarding": "1",
+        "net/ipv4/conf/eth0/forwarding": "1",
+        "net/ipv4/conf/app0/route_localnet": "1",
+    }
     assert switches(state(forwards=[{**IN4, "in_interface": ["eth1"], "hairpin": False}])) == {
-        "net/ipv4/conf/app0/forwarding": "1", "net/ipv4/conf/eth1/forwarding": "1"}
+        "net/ipv4/conf/app0/forwarding": "1",
+        "net/ipv4/conf/eth1/forwarding": "1",
+    }
 
 
-@pytest.mark.parametrize(("listen", "redirected"), [([], True), (["127.0.0.1"], True), (["192.0.2.10"], False), (["127.0.0.1", "192.0.2.10"], True)])
+@pytest.mark.parametrize(
+    ("listen", "redirected"),
+    [([], True), (["127.0.0.1"], True), (["192.0.2.10"], False), (["127.0.0.1", "192.0.2.10"], True)],
+)
 def test_localhost_is_redirected_only_where_a_forward_listens_there(listen, redirected):
-    assert ("net/ipv4/conf/app0/route_localnet" in switches(state(forwards=[{**IN4, "listen_address": listen}]))) == redirected
+    assert (
+        "net/ipv4/conf/app0/route_localnet" in switches(state(forwards=[{**IN4, "listen_address": listen}]))
+    ) == redirected
 
 
 def test_ipv6_per_interface_where_the_kernel_can():
-    assert switches(state(nat=[NAT6])) == {"net/ipv6/conf/app0/force_forwarding": "1", "net/ipv6/conf/eth0/force_forwarding": "1"}
+    assert switches(state(nat=[NAT6])) == {
+        "net/ipv6/conf/app0/force_forwarding": "1",
+        "net/ipv6/conf/eth0/force_forwarding": "1",
+    }
     assert opened(state(nat=[NAT6])) == {6: ("app0", "eth0")}
 
 
@@ -115,9 +150,18 @@ def test_ipv6_by_the_global_switch_keeps_learnt_routes():
 
 def test_accept_ra_stays_as_long_as_the_switch_is_ours():
     made = {Sysctl("", "net/ipv6/conf/all/forwarding"): "0", Sysctl("", "net/ipv6/conf/eth0/accept_ra"): "1"}
-    now = FakeSnapshot({"net/ipv6/conf/all/forwarding": "1", "net/ipv6/conf/eth0/forwarding": "1", "net/ipv6/conf/eth0/accept_ra": "2",
-                        "net/ipv6/conf/eth1/forwarding": "1"})
-    assert switches(state(nat=[NAT6]), now, made, False) == {"net/ipv6/conf/all/forwarding": "1", "net/ipv6/conf/eth0/accept_ra": "2"}
+    now = FakeSnapshot(
+        {
+            "net/ipv6/conf/all/forwarding": "1",
+            "net/ipv6/conf/eth0/forwarding": "1",
+            "net/ipv6/conf/eth0/accept_ra": "2",
+            "net/ipv6/conf/eth1/forwarding": "1",
+        }
+    )
+    assert switches(state(nat=[NAT6]), now, made, False) == {
+        "net/ipv6/conf/all/forwarding": "1",
+        "net/ipv6/conf/eth0/accept_ra": "2",
+    }
     assert opened(state(nat=[NAT6]), now, made, False) == {6: (EVERY,)}
 
 
@@ -141,7 +185,10 @@ def test_an_interface_that_forwarded_before_us_stays_open():
 
 
 def inside(*states):
-    return {item.link: item for item in forwarding.inside_links("", states, forwarding.view("", states, FakeSnapshot(), ("app0",)))}
+    return {
+        item.link: item
+        for item in forwarding.inside_links("", states, forwarding.view("", states, FakeSnapshot(), ("app0",)))
+    }
 
 
 def test_a_topology_closes_its_ends_on_the_host():
@@ -151,9 +198,19 @@ def test_a_topology_closes_its_ends_on_the_host():
 
 
 def test_networks_routed_to_a_namespace_may_come_from_there():
-    veth = {**VETH, "routes": [{"to": "10.8.0.0/16", "via": "10.0.0.2"}, {"to": "default", "via": "10.0.0.2", "table": "7"},
-                               {"to": "10.9.0.0/16", "type": "blackhole"}]}
-    assert [str(net) for net in inside(state(veths=[veth]))["app0"].sources] == ["10.0.0.2/32", "fd00::2/128", "10.8.0.0/16"]
+    veth = {
+        **VETH,
+        "routes": [
+            {"to": "10.8.0.0/16", "via": "10.0.0.2"},
+            {"to": "default", "via": "10.0.0.2", "table": "7"},
+            {"to": "10.9.0.0/16", "type": "blackhole"},
+        ],
+    }
+    assert [str(net) for net in inside(state(veths=[veth]))["app0"].sources] == [
+        "10.0.0.2/32",
+        "fd00::2/128",
+        "10.8.0.0/16",
+    ]
 
 
 def test_a_pair_of_a_single_module_is_closed_only_when_used():
@@ -172,7 +229,11 @@ def test_an_uplink_is_never_an_inside_link():
 
 
 def test_friends_where_a_topology_does_not_isolate():
-    other = {"name": "db0", "addresses": ["10.0.1.1/30"], "peer": {"name": "eth0", "netns": "db", "addresses": ["10.0.1.2/30"]}}
+    other = {
+        "name": "db0",
+        "addresses": ["10.0.1.1/30"],
+        "peer": {"name": "eth0", "netns": "db", "addresses": ["10.0.1.2/30"]},
+    }
     found = inside(state(veths=[VETH, other], isolate=False))
     assert (found["app0"].friends, found["db0"].friends) == (("db0",), ("app0",))
     assert not any(item.friends for item in inside(state(veths=[VETH, other])).values())
@@ -183,12 +244,17 @@ def test_friends_where_a_topology_does_not_isolate():
 def test_namespaces_concerned():
     assert forwarding.namespaces_concerned(state()) == {""}
     assert forwarding.namespaces_concerned(state(True)) == set()
-    assert forwarding.namespaces_concerned(State.from_options({"nat": [{**NAT4, "netns": "gw"}], "forwards": [{**IN4, "netns": "dmz"}]})) == {"gw", "dmz"}
+    assert forwarding.namespaces_concerned(
+        State.from_options({"nat": [{**NAT4, "netns": "gw"}], "forwards": [{**IN4, "netns": "dmz"}]})
+    ) == {"gw", "dmz"}
 
 
 def test_the_ruleset_knows_what_lives_behind_what():
     found = state(nat=[NAT4], forwards=[IN4, {**IN6, "netns": "app"}])
     where = view(found)
     rules = forwarding.ruleset("", [found], where, (), {4: ("eth0",)})
-    assert [(item.name, links) for item, links in (*rules.nat, *rules.forwards)] == [("out", ("app0",)), ("in", ("app0",))]
+    assert [(item.name, links) for item, links in (*rules.nat, *rules.forwards)] == [
+        ("out", ("app0",)),
+        ("in", ("app0",)),
+    ]
     assert (rules.defaults, rules.opened) == (("eth0",), {4: ("eth0",)})

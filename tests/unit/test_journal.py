@@ -62,10 +62,16 @@ def change(number, before, after, **options):
     return Change(THINGS[number], before, after, **options)
 
 
-@given(st.lists(st.tuples(st.none() | st.integers(0, 3), st.none() | st.integers(0, 3)), min_size=1, max_size=6), st.data())
+@given(
+    st.lists(st.tuples(st.none() | st.integers(0, 3), st.none() | st.integers(0, 3)), min_size=1, max_size=6), st.data()
+)
 def test_failing_at_any_step_leaves_everything_as_it_was(values, data):
     there = {THINGS[number].name: before for number, (before, _after) in enumerate(values) if before is not None}
-    changes = [change(number, before, after) for number, (before, after) in enumerate(values) if before is not None or after is not None]
+    changes = [
+        change(number, before, after)
+        for number, (before, after) in enumerate(values)
+        if before is not None or after is not None
+    ]
     if not changes:
         return
     step = data.draw(st.integers(1, len(changes)))
@@ -75,9 +81,13 @@ def test_failing_at_any_step_leaves_everything_as_it_was(values, data):
         Journal(system).carry_out(changes)
     assert system == there
     failed = changes[step - 1]
-    assert str(caught.value) == (f"step {step} of {len(changes)} ({failed.action} {failed.item}) failed: {error}. "
-                                 "Everything was undone; the host is as before")
-    assert [name for name, _before, _after in system.acts[step:]] == [item.item.name for item in reversed(changes[:step - 1])]
+    assert str(caught.value) == (
+        f"step {step} of {len(changes)} ({failed.action} {failed.item}) failed: {error}. "
+        "Everything was undone; the host is as before"
+    )
+    assert [name for name, _before, _after in system.acts[step:]] == [
+        item.item.name for item in reversed(changes[: step - 1])
+    ]
 
 
 def test_what_could_not_be_undone_is_said():

@@ -29,9 +29,16 @@ from model_system import ModelSystem
 OPTIONS = {"namespaces": [{"name": "app"}], "forwards": [{"name": "in", "port": "80", "to_address": "10.0.0.2"}]}
 text = st.text(max_size=8)
 objects = st.one_of(
-    st.builds(Directory, text), st.builds(TextFile, text), st.builds(Namespace, text), st.builds(NftTable, text), st.builds(LinkAddress, text, text, text),
-    st.builds(LinkRoute, text, text, st.integers(0, 2**32 - 1), text, st.integers(0, 2**32 - 1)), st.builds(Sysctl, text, text),
-    st.builds(LinkSetting, text, text, st.sampled_from(("mac", "mtu", "up", "bridge"))), st.builds(veth_pair, st.tuples(text, text), st.tuples(text, text)))
+    st.builds(Directory, text),
+    st.builds(TextFile, text),
+    st.builds(Namespace, text),
+    st.builds(NftTable, text),
+    st.builds(LinkAddress, text, text, text),
+    st.builds(LinkRoute, text, text, st.integers(0, 2**32 - 1), text, st.integers(0, 2**32 - 1)),
+    st.builds(Sysctl, text, text),
+    st.builds(LinkSetting, text, text, st.sampled_from(("mac", "mtu", "up", "bridge"))),
+    st.builds(veth_pair, st.tuples(text, text), st.tuples(text, text)),
+)
 values = st.none() | text | st.booleans() | st.integers(68, 65535)
 
 
@@ -54,8 +61,12 @@ def written(**entries):
     return ledger, Ledger.load(Machine(ledger.text()))
 
 
-@given(st.dictionaries(text, st.builds(owner, st.just(OPTIONS), st.booleans(), st.sets(objects, max_size=5)), min_size=1, max_size=3),
-       st.dictionaries(objects, values, max_size=8))
+@given(
+    st.dictionaries(
+        text, st.builds(owner, st.just(OPTIONS), st.booleans(), st.sets(objects, max_size=5)), min_size=1, max_size=3
+    ),
+    st.dictionaries(objects, values, max_size=8),
+)
 def test_what_is_written_is_read_back(owners, made):
     before, after = written(owners=owners, made=made)
     assert (after.boot, after.owners, after.made) == (before.boot, owners, made)
@@ -78,20 +89,36 @@ def test_a_namespace_is_the_same_whatever_was_said_about_its_processes():
     assert Namespace("app", "kill", 3) == Namespace("app") and Namespace("app", "kill").fields() == ["namespace", "app"]
 
 
-@pytest.mark.parametrize("content", [
-    "", "{", "[]", "null", "7", '"text"', "{}", '{"version": 1}', '{"version": 1, "boot": "b", "owners": [], "made": []}',
-    '{"version": 1, "boot": "b", "owners": {"a": {}}, "made": []}',
-    '{"version": 1, "boot": "b", "owners": {"a": {"options": {}, "single": false, "objects": [["spaceship", "x"]]}}, "made": []}',
-    '{"version": 1, "boot": "b", "owners": {"a": {"options": {}, "single": false, "objects": [["address", "x"]]}}, "made": []}',
-    '{"version": 1, "boot": "b", "owners": {"a": {"options": {}, "single": false, "objects": [[]]}}, "made": []}',
-    '{"version": 1, "boot": "b", "owners": {"a": {"options": {"namespaces": [{"name": "a/b"}]}, "single": false, "objects": []}}, "made": []}',
-    '{"version": 1, "boot": "b", "owners": {"a": {"options": {"namespaces": [{}]}, "single": false, "objects": []}}, "made": []}',
-    '{"version": 1, "boot": "b", "owners": {"a": {"options": {"namespaces": 7}, "single": false, "objects": []}}, "made": []}',
-    '{"version": 1, "boot": "b", "owners": {}, "made": [["address"]]}',
-    '{"version": 1, "boot": "b", "owners": {}, "made": 7}',
-    '{"version": 1, "owners": {}, "made": []}',
-    '{"version": 1, "boot": "b", "owners": {}, "made": [[["directory", ["a"]], null]]}',
-])
+def with_owner(**entries):
+    owner = {"options": {}, "single": False, "objects": [], **entries}
+    return json.dumps({"version": 1, "boot": "b", "owners": {"a": owner}, "made": []})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "7",
+        '"text"',
+        "{}",
+        '{"version": 1}',
+        '{"version": 1, "boot": "b", "owners": [], "made": []}',
+        '{"version": 1, "boot": "b", "owners": {"a": {}}, "made": []}',
+        with_owner(objects=[["spaceship", "x"]]),
+        with_owner(objects=[["address", "x"]]),
+        with_owner(objects=[[]]),
+        with_owner(options={"namespaces": [{"name": "a/b"}]}),
+        with_owner(options={"namespaces": [{}]}),
+        with_owner(options={"namespaces": 7}),
+        '{"version": 1, "boot": "b", "owners": {}, "made": [["address"]]}',
+        '{"version": 1, "boot": "b", "owners": {}, "made": 7}',
+        '{"version": 1, "owners": {}, "made": []}',
+        '{"version": 1, "boot": "b", "owners": {}, "made": [[["directory", ["a"]], null]]}',
+    ],
+)
 def test_a_damaged_ledger_is_refused_with_a_way_out(content):
     with pytest.raises(LedgerUnreadable) as caught:
         Ledger.load(Machine(content))
@@ -103,7 +130,7 @@ def test_a_damaged_ledger_is_refused_with_a_way_out(content):
 def test_a_ledger_that_was_cut_off_is_refused(data):
     whole = Ledger("boot", {"a": owner(OPTIONS, False, {Namespace("app")})}, {Namespace("app"): None}).text()
     with pytest.raises(LedgerUnreadable):
-        Ledger.load(Machine(whole[:data.draw(st.integers(0, len(whole) - 2))]))
+        Ledger.load(Machine(whole[: data.draw(st.integers(0, len(whole) - 2))]))
 
 
 @pytest.mark.parametrize("version", [0, 2, 99, "1", None])
@@ -116,7 +143,11 @@ def test_the_ledger_of_another_version_is_refused(version):
 
 def test_after_a_reboot_only_files_are_known_as_made():
     kept, lost = TextFile("/etc/netns/app/hosts"), Namespace("app")
-    content = Ledger("another boot", {"topology a": owner(OPTIONS, False, {kept, lost})}, {kept: None, lost: None, Sysctl("", "net/x/y"): "0"}).text()
+    content = Ledger(
+        "another boot",
+        {"topology a": owner(OPTIONS, False, {kept, lost})},
+        {kept: None, lost: None, Sysctl("", "net/x/y"): "0"},
+    ).text()
     found = Ledger.load(Machine(content))
     assert found.made == {kept: None}
     assert found.owners["topology a"].objects == {kept}

@@ -6,7 +6,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.linuxnet.netns.plugins.module_utils.desired.names import identity, link_name, netns_name, optional_netns, where
+from ansible_collections.linuxnet.netns.plugins.module_utils.desired.names import (
+    identity,
+    link_name,
+    netns_name,
+    optional_netns,
+    where,
+)
 from ansible_collections.linuxnet.netns.plugins.module_utils.errors import InvalidOption
 from helpers import refused
 from hypothesis import given
@@ -18,25 +24,32 @@ def test_interface_names_that_the_kernel_takes(name):
     assert link_name("name", name) == name
 
 
-@pytest.mark.parametrize(("name", "reason", "remedy"), [
-    ("", "is empty", "1 to 15 bytes"),
-    ("x" * 16, "16 bytes, the kernel takes at most 15", repr("x" * 15)),
-    ("\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 8, "16 bytes, the kernel takes at most 15", repr("\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 7)),
-    ("a/b", "contains '/'", "letters, digits"),
-    ("a:b", "contains ':'", "letters, digits"),
-    ("a b", "contains ' '", "letters, digits"),
-    ("veth%d", "contains '%'", "letters, digits"),
-    ("eth*", "contains '*'", "letters, digits"),
-    ('a"b', "contains '\"'", "letters, digits"),
-    ("a\\b", "contains", "letters, digits"),
-    ("a\nb", "contains '\\n'", "letters, digits"),
-    ("\N{LATIN SMALL LETTER U WITH DIAERESIS}", "contains", "letters, digits"),
-    (".", "is a reserved name", "another"),
-    ("..", "is a reserved name", "another"),
-    ("all", "is a reserved name", "another"),
-    ("default", "is a reserved name", "another"),
-    ("lo", "is a reserved name", "another"),
-])
+@pytest.mark.parametrize(
+    ("name", "reason", "remedy"),
+    [
+        ("", "is empty", "1 to 15 bytes"),
+        ("x" * 16, "16 bytes, the kernel takes at most 15", repr("x" * 15)),
+        (
+            "\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 8,
+            "16 bytes, the kernel takes at most 15",
+            repr("\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 7),
+        ),
+        ("a/b", "contains '/'", "letters, digits"),
+        ("a:b", "contains ':'", "letters, digits"),
+        ("a b", "contains ' '", "letters, digits"),
+        ("veth%d", "contains '%'", "letters, digits"),
+        ("eth*", "contains '*'", "letters, digits"),
+        ('a"b', "contains '\"'", "letters, digits"),
+        ("a\\b", "contains", "letters, digits"),
+        ("a\nb", "contains '\\n'", "letters, digits"),
+        ("\N{LATIN SMALL LETTER U WITH DIAERESIS}", "contains", "letters, digits"),
+        (".", "is a reserved name", "another"),
+        ("..", "is a reserved name", "another"),
+        ("all", "is a reserved name", "another"),
+        ("default", "is a reserved name", "another"),
+        ("lo", "is a reserved name", "another"),
+    ],
+)
 def test_interface_names_that_are_refused(name, reason, remedy):
     refused("veths[0].name", name, reason, remedy, link_name, "veths[0].name", name)
 
@@ -54,24 +67,39 @@ def test_an_accepted_interface_name_is_short_and_safe_in_quotes(name):
     assert link_name("name", found) == found
 
 
-@pytest.mark.parametrize("name", ["app", "a b", "x" * 255, "\N{LATIN SMALL LETTER U WITH DIAERESIS}", ".hidden", "a.b", "linuxnet", "linuxnet-netns"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "app",
+        "a b",
+        "x" * 255,
+        "\N{LATIN SMALL LETTER U WITH DIAERESIS}",
+        ".hidden",
+        "a.b",
+        "linuxnet",
+        "linuxnet-netns",
+    ],
+)
 def test_namespace_names_that_can_be_files(name):
     assert netns_name("name", name) == name
 
 
-@pytest.mark.parametrize(("name", "reason", "remedy"), [
-    ("", "it is empty", "plain file name"),
-    (".", "without '/'", "plain file name"),
-    ("..", "without '/'", "plain file name"),
-    ("a/b", "without '/'", "plain file name"),
-    ("/", "without '/'", "plain file name"),
-    ("x" * 256, "longer than 255 bytes", "shorten"),
-    ("\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 128, "longer than 255 bytes", "shorten"),
-    ("a\nb", "control characters", "plain file name"),
-    ("a\0b", "control characters", "plain file name"),
-    ("-a", "starts with '-'", "plain file name"),
-    ("linuxnet-netns.probe", "the prefix is ours", "plain file name"),
-])
+@pytest.mark.parametrize(
+    ("name", "reason", "remedy"),
+    [
+        ("", "it is empty", "plain file name"),
+        (".", "without '/'", "plain file name"),
+        ("..", "without '/'", "plain file name"),
+        ("a/b", "without '/'", "plain file name"),
+        ("/", "without '/'", "plain file name"),
+        ("x" * 256, "longer than 255 bytes", "shorten"),
+        ("\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 128, "longer than 255 bytes", "shorten"),
+        ("a\nb", "control characters", "plain file name"),
+        ("a\0b", "control characters", "plain file name"),
+        ("-a", "starts with '-'", "plain file name"),
+        ("linuxnet-netns.probe", "the prefix is ours", "plain file name"),
+    ],
+)
 def test_namespace_names_that_are_refused(name, reason, remedy):
     refused("netns", name, reason, remedy, netns_name, "netns", name)
 
@@ -92,14 +120,17 @@ def test_no_namespace_means_the_host():
     refused("netns", "", "it is empty", "plain file name", optional_netns, "netns", "")
 
 
-@pytest.mark.parametrize(("name", "reason", "remedy"), [
-    ("", "1 to 64 bytes", "shorten"),
-    ("x" * 65, "1 to 64 bytes", "shorten"),
-    ('a"b', "a quote", "printable ASCII"),
-    ("a\\b", "a backslash", "printable ASCII"),
-    ("a\tb", "a control", "printable ASCII"),
-    ("\N{LATIN SMALL LETTER U WITH DIAERESIS}", "non-ASCII", "printable ASCII"),
-])
+@pytest.mark.parametrize(
+    ("name", "reason", "remedy"),
+    [
+        ("", "1 to 64 bytes", "shorten"),
+        ("x" * 65, "1 to 64 bytes", "shorten"),
+        ('a"b', "a quote", "printable ASCII"),
+        ("a\\b", "a backslash", "printable ASCII"),
+        ("a\tb", "a control", "printable ASCII"),
+        ("\N{LATIN SMALL LETTER U WITH DIAERESIS}", "non-ASCII", "printable ASCII"),
+    ],
+)
 def test_names_of_rules_must_fit_a_comment(name, reason, remedy):
     refused("name", name, reason, remedy, identity, "name", name)
 

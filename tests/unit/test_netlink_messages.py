@@ -1,7 +1,7 @@
 # Copyright: linuxnet.netns contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What rtnetlink's dumps are taken apart into. Messages are built here with struct, as linux/rtnetlink.h lays them out."""
+"""What rtnetlink's dumps are taken apart into; messages are built here by struct, as linux/rtnetlink.h says."""
 
 from __future__ import annotations
 
@@ -50,63 +50,140 @@ def test_messages_are_split_at_their_lengths():
 
 def test_a_link():
     info = attribute(1, b"veth\0") + attribute(2, attribute(1, b""))
-    body = link_body(5, 0x41, attribute(3, b"app0\0"), attribute(1, bytes.fromhex("02aabbccddee")), attribute(4, number(1400)), attribute(5, number(2)),
-                     attribute(10, number(9)), attribute(18 | 0x8000, info), attribute(20, b"note\0"), attribute(37, struct.pack("=i", 3)))
-    assert wire.link(parsed(body)) == wire.Link(5, "app0", "veth", True, 1400, "02:aa:bb:cc:dd:ee", 9, "note", 2, 3, True)
+    body = link_body(
+        5,
+        0x41,
+        attribute(3, b"app0\0"),
+        attribute(1, bytes.fromhex("02aabbccddee")),
+        attribute(4, number(1400)),
+        attribute(5, number(2)),
+        attribute(10, number(9)),
+        attribute(18 | 0x8000, info),
+        attribute(20, b"note\0"),
+        attribute(37, struct.pack("=i", 3)),
+    )
+    assert wire.link(parsed(body)) == wire.Link(
+        5, "app0", "veth", True, 1400, "02:aa:bb:cc:dd:ee", 9, "note", 2, 3, True
+    )
 
 
 def test_a_link_of_little_words():
-    assert wire.link(parsed(link_body(1, 0, attribute(3, b"lo\0")))) == wire.Link(1, "lo", "", False, 0, "", 0, "", 0, None, False)
+    assert wire.link(parsed(link_body(1, 0, attribute(3, b"lo\0")))) == wire.Link(
+        1, "lo", "", False, 0, "", 0, "", 0, None, False
+    )
 
 
 def test_addresses():
-    body = struct.pack("=BBBBI", socket.AF_INET, 30, 0x80, 0, 5) + attribute(1, packed("10.0.0.1")) + attribute(2, packed("10.0.0.1"))
+    body = (
+        struct.pack("=BBBBI", socket.AF_INET, 30, 0x80, 0, 5)
+        + attribute(1, packed("10.0.0.1"))
+        + attribute(2, packed("10.0.0.1"))
+    )
     assert wire.address(parsed(body)) == wire.Address(5, ipaddress.ip_interface("10.0.0.1/30"), wire.IFA_F_PERMANENT, 0)
-    body = struct.pack("=BBBBI", socket.AF_INET6, 64, 0x80, 253, 5) + attribute(1, packed("fe80::1")) + attribute(8, number(0x280))
+    body = (
+        struct.pack("=BBBBI", socket.AF_INET6, 64, 0x80, 253, 5)
+        + attribute(1, packed("fe80::1"))
+        + attribute(8, number(0x280))
+    )
     assert wire.address(parsed(body)) == wire.Address(5, ipaddress.ip_interface("fe80::1/64"), 0x280, 253)
 
 
 def test_the_local_address_of_a_point_to_point_link_counts():
-    body = struct.pack("=BBBBI", socket.AF_INET, 32, 0x80, 0, 5) + attribute(1, packed("10.0.0.2")) + attribute(2, packed("10.0.0.1"))
+    body = (
+        struct.pack("=BBBBI", socket.AF_INET, 32, 0x80, 0, 5)
+        + attribute(1, packed("10.0.0.2"))
+        + attribute(2, packed("10.0.0.1"))
+    )
     assert wire.address(parsed(body)).address == ipaddress.ip_interface("10.0.0.1/32")
 
 
 def test_routes():
-    body = route_body(socket.AF_INET, 24, 254, wire.RTN_UNICAST, attribute(1, packed("10.8.0.0")), attribute(15, number(254)), attribute(5, packed("10.0.0.1")),
-                      attribute(4, number(3)), attribute(6, number(50)), attribute(7, packed("10.0.0.2")), protocol=196, flags=wire.RTNH_F_ONLINK)
-    assert list(wire.routes(parsed(body))) == [wire.Route(
-        ipaddress.ip_network("10.8.0.0/24"), 254, 50, wire.RTN_UNICAST, ipaddress.ip_address("10.0.0.1"), 3, ipaddress.ip_address("10.0.0.2"), True, 196)]
+    body = route_body(
+        socket.AF_INET,
+        24,
+        254,
+        wire.RTN_UNICAST,
+        attribute(1, packed("10.8.0.0")),
+        attribute(15, number(254)),
+        attribute(5, packed("10.0.0.1")),
+        attribute(4, number(3)),
+        attribute(6, number(50)),
+        attribute(7, packed("10.0.0.2")),
+        protocol=196,
+        flags=wire.RTNH_F_ONLINK,
+    )
+    assert list(wire.routes(parsed(body))) == [
+        wire.Route(
+            ipaddress.ip_network("10.8.0.0/24"),
+            254,
+            50,
+            wire.RTN_UNICAST,
+            ipaddress.ip_address("10.0.0.1"),
+            3,
+            ipaddress.ip_address("10.0.0.2"),
+            True,
+            196,
+        )
+    ]
 
 
 def test_default_routes_of_both_families_and_big_tables():
     for family, text in ((socket.AF_INET, "0.0.0.0/0"), (socket.AF_INET6, "::/0")):
-        route, = wire.routes(parsed(route_body(family, 0, 252, wire.RTN_UNICAST, attribute(15, number(70000)), attribute(4, number(2)))))
+        (route,) = wire.routes(
+            parsed(route_body(family, 0, 252, wire.RTN_UNICAST, attribute(15, number(70000)), attribute(4, number(2))))
+        )
         assert (str(route.network), route.table, route.metric, route.via, route.index) == (text, 70000, 0, None, 2)
 
 
 def test_a_route_that_goes_nowhere_has_no_interface():
-    body = route_body(socket.AF_INET6, 64, 254, wire.RTN_BLACKHOLE, attribute(1, packed("fd08::")), attribute(4, number(1)), attribute(6, number(1024)))
-    route, = wire.routes(parsed(body))
+    body = route_body(
+        socket.AF_INET6,
+        64,
+        254,
+        wire.RTN_BLACKHOLE,
+        attribute(1, packed("fd08::")),
+        attribute(4, number(1)),
+        attribute(6, number(1024)),
+    )
+    (route,) = wire.routes(parsed(body))
     assert (route.type, route.index, route.metric) == (wire.RTN_BLACKHOLE, 0, 1024)
 
 
 def test_a_route_with_several_next_hops_is_several_routes():
-    hops = b"".join(struct.pack("=HBBi", 8 + len(payload), 0, 0, index) + payload
-                    for index, payload in ((3, attribute(5, packed("10.0.0.1"))), (4, attribute(5, packed("10.0.0.5")))))
+    hops = b"".join(
+        struct.pack("=HBBi", 8 + len(payload), 0, 0, index) + payload
+        for index, payload in ((3, attribute(5, packed("10.0.0.1"))), (4, attribute(5, packed("10.0.0.5"))))
+    )
     routes = list(wire.routes(parsed(route_body(socket.AF_INET, 0, 254, wire.RTN_UNICAST, attribute(9, hops)))))
     assert [(str(route.via), route.index) for route in routes] == [("10.0.0.1", 3), ("10.0.0.5", 4)]
 
 
-@pytest.mark.parametrize(("table", "kind", "protocol", "flags"), [
-    (255, wire.RTN_UNICAST, 4, 0), (254, wire.RTN_UNICAST, wire.RTPROT_KERNEL, 0), (254, wire.RTN_UNICAST, wire.RTPROT_REDIRECT, 0), (254, 2, 4, 0),
-    (254, 5, 4, 0), (254, wire.RTN_UNICAST, 4, 0x200)])
+@pytest.mark.parametrize(
+    ("table", "kind", "protocol", "flags"),
+    [
+        (255, wire.RTN_UNICAST, 4, 0),
+        (254, wire.RTN_UNICAST, wire.RTPROT_KERNEL, 0),
+        (254, wire.RTN_UNICAST, wire.RTPROT_REDIRECT, 0),
+        (254, 2, 4, 0),
+        (254, 5, 4, 0),
+        (254, wire.RTN_UNICAST, 4, 0x200),
+    ],
+)
 def test_routes_of_the_kernels_own_are_left_out(table, kind, protocol, flags):
     body = route_body(socket.AF_INET, 0, table, kind, attribute(4, number(2)), protocol=protocol, flags=flags)
     assert list(wire.routes(parsed(body))) == []
 
 
 def test_routes_by_router_advertisement_are_shown():
-    body = route_body(socket.AF_INET6, 0, 254, wire.RTN_UNICAST, attribute(5, packed("fe80::1")), attribute(4, number(2)), protocol=wire.RTPROT_RA)
+    body = route_body(
+        socket.AF_INET6,
+        0,
+        254,
+        wire.RTN_UNICAST,
+        attribute(5, packed("fe80::1")),
+        attribute(4, number(2)),
+        protocol=wire.RTPROT_RA,
+    )
     assert [route.protocol for route in wire.routes(parsed(body))] == [wire.RTPROT_RA]
 
 
@@ -115,10 +192,15 @@ def test_errors_with_and_without_the_kernels_words():
     assert wire.error(parsed(plain)) == (17, "")
     assert wire.error(parsed(struct.pack("=i", 0) + bytes(16), flags=0x100)) == (0, "")
     words = attribute(1, b"Nexthop has invalid gateway\0")
-    assert wire.error(parsed(struct.pack("=i", -101) + bytes(16) + words, flags=0x300)) == (101, "Nexthop has invalid gateway")
+    assert wire.error(parsed(struct.pack("=i", -101) + bytes(16) + words, flags=0x300)) == (
+        101,
+        "Nexthop has invalid gateway",
+    )
     request = message(24, bytes(9))
     assert wire.error(parsed(struct.pack("=i", -101) + request + bytes(-len(request) % 4) + words, flags=0x200)) == (
-        101, "Nexthop has invalid gateway")
+        101,
+        "Nexthop has invalid gateway",
+    )
 
 
 def test_netnsids():
@@ -136,13 +218,35 @@ numbers = st.integers(0, 2**32 - 1)
 names = st.text("abcxyz0189.-_", min_size=1, max_size=15)
 
 
-@given(st.integers(1, 2**31 - 1), names, st.sampled_from(("", "veth", "bridge", "dummy")), st.booleans(), numbers, st.binary(min_size=6, max_size=6), numbers,
-       st.text("abc: -", max_size=20), numbers, st.none() | st.integers(0, 2**31 - 1), st.booleans())
+@given(
+    st.integers(1, 2**31 - 1),
+    names,
+    st.sampled_from(("", "veth", "bridge", "dummy")),
+    st.booleans(),
+    numbers,
+    st.binary(min_size=6, max_size=6),
+    numbers,
+    st.text("abc: -", max_size=20),
+    numbers,
+    st.none() | st.integers(0, 2**31 - 1),
+    st.booleans(),
+)
 def test_any_link_is_read_as_it_was_written(index, name, kind, up, mtu, mac, master, alias, peer, netnsid, running):
-    body = link_body(index, up | running << 6, attribute(3, name.encode() + b"\0"), attribute(1, mac), attribute(4, number(mtu)), attribute(5, number(peer)),
-                     attribute(10, number(master)), attribute(18, attribute(1, kind.encode() + b"\0")), attribute(20, alias.encode() + b"\0"),
-                     *([] if netnsid is None else [attribute(37, struct.pack("=i", netnsid))]))
-    assert wire.link(parsed(body)) == wire.Link(index, name, kind, up, mtu, mac.hex(":"), master, alias, peer, netnsid, running)
+    body = link_body(
+        index,
+        up | running << 6,
+        attribute(3, name.encode() + b"\0"),
+        attribute(1, mac),
+        attribute(4, number(mtu)),
+        attribute(5, number(peer)),
+        attribute(10, number(master)),
+        attribute(18, attribute(1, kind.encode() + b"\0")),
+        attribute(20, alias.encode() + b"\0"),
+        *([] if netnsid is None else [attribute(37, struct.pack("=i", netnsid))]),
+    )
+    assert wire.link(parsed(body)) == wire.Link(
+        index, name, kind, up, mtu, mac.hex(":"), master, alias, peer, netnsid, running
+    )
 
 
 @given(st.ip_addresses(), st.data(), numbers, numbers.filter(bool), numbers)
@@ -151,10 +255,20 @@ def test_any_route_is_read_as_it_was_written(address, data, index, table, metric
         return
     network = ipaddress.ip_network((address, data.draw(st.integers(0, address.max_prefixlen))), strict=False)
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    body = route_body(family, network.prefixlen, table if table < 256 else 252, wire.RTN_UNICAST, *([attribute(1, network.network_address.packed)]
-                      if network.prefixlen else []), attribute(15, number(table)), attribute(4, number(index)), attribute(6, number(metric)),
-                      attribute(5, address.packed))
-    assert list(wire.routes(parsed(body))) == [wire.Route(network, table, metric, wire.RTN_UNICAST, address, index, None, False, 4)]
+    body = route_body(
+        family,
+        network.prefixlen,
+        table if table < 256 else 252,
+        wire.RTN_UNICAST,
+        *([attribute(1, network.network_address.packed)] if network.prefixlen else []),
+        attribute(15, number(table)),
+        attribute(4, number(index)),
+        attribute(6, number(metric)),
+        attribute(5, address.packed),
+    )
+    assert list(wire.routes(parsed(body))) == [
+        wire.Route(network, table, metric, wire.RTN_UNICAST, address, index, None, False, 4)
+    ]
 
 
 @given(st.binary(max_size=96), st.sampled_from((0, 0x100, 0x200, 0x300)))
@@ -174,7 +288,12 @@ def test_damaged_attributes_are_refused_or_read_but_never_crash(data):
     attributes = data.draw(st.lists(st.tuples(st.integers(0, 63), st.binary(max_size=24)), max_size=8))
     tail = b"".join(attribute(kind, payload) for kind, payload in attributes)
     head = data.draw(st.binary(min_size=16, max_size=16))
-    for read, size in ((wire.link, 16), (wire.address, 8), (lambda found: list(wire.routes(found)), 12), (wire.netnsid, 4)):
+    for read, size in (
+        (wire.link, 16),
+        (wire.address, 8),
+        (lambda found: list(wire.routes(found)), 12),
+        (wire.netnsid, 4),
+    ):
         try:
             read(parsed(head[:size] + tail))
         except (struct.error, ValueError):

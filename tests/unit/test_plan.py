@@ -25,8 +25,21 @@ TABLE, FORWARDING = NftTable(""), Sysctl("", "net/ipv4/conf/app0/forwarding")
 ADDRESS, INNER = LinkAddress("", "app0", "10.0.0.1/30"), LinkAddress("app", "eth0", "10.0.0.2/30")
 UP, ROUTE = LinkSetting("", "app0", "up"), LinkRoute("app", "eth0", 254, "0.0.0.0/0", 0)
 FOLDER, FILE = Directory("/etc/netns/app"), TextFile("/etc/netns/app/hosts")
-ALL = {APP: PRESENT, PAIR: PRESENT, TABLE: "table", FORWARDING: "1", ADDRESS: PRESENT, INNER: PRESENT, UP: True, ROUTE: "unicast via 10.0.0.1",
-       FOLDER: PRESENT, FILE: "text", Directory("/etc/netns"): PRESENT, LinkSetting("app", "lo", "up"): True, Sysctl("app", "net/core/somaxconn"): "9"}
+ALL = {
+    APP: PRESENT,
+    PAIR: PRESENT,
+    TABLE: "table",
+    FORWARDING: "1",
+    ADDRESS: PRESENT,
+    INNER: PRESENT,
+    UP: True,
+    ROUTE: "unicast via 10.0.0.1",
+    FOLDER: PRESENT,
+    FILE: "text",
+    Directory("/etc/netns"): PRESENT,
+    LinkSetting("app", "lo", "up"): True,
+    Sysctl("app", "net/core/somaxconn"): "9",
+}
 
 
 class Seen(dict):
@@ -39,7 +52,11 @@ class Seen(dict):
 
     def hanging_on(self, places):
         places = set(places)
-        return [item for item in self if isinstance(item, (LinkAddress, LinkRoute, LinkSetting)) and places & set(item.links)]
+        return [
+            item
+            for item in self
+            if isinstance(item, (LinkAddress, LinkRoute, LinkSetting)) and places & set(item.links)
+        ]
 
 
 def observe(cls):
@@ -75,7 +92,9 @@ def after(changes, seen):
     return found
 
 
-parts = st.dictionaries(st.sampled_from(list(ALL)), st.just(None)).map(lambda found: {item: ALL[item] for item in found})
+parts = st.dictionaries(st.sampled_from(list(ALL)), st.just(None)).map(
+    lambda found: {item: ALL[item] for item in found}
+)
 
 
 @given(parts, parts)
@@ -111,8 +130,19 @@ def test_the_order_does_not_depend_on_the_order_of_listing(items):
 
 def test_the_building_order():
     order = [change.item for change in plan(ALL, {})]
-    for earlier, later in ((FOLDER, FILE), (APP, PAIR), (PAIR, ADDRESS), (ADDRESS, UP), (UP, ROUTE), (INNER, ROUTE), (TABLE, FORWARDING), (PAIR, FORWARDING),
-                           (TABLE, PAIR), (ROUTE, FORWARDING), (Directory("/etc/netns"), FOLDER)):
+    for earlier, later in (
+        (FOLDER, FILE),
+        (APP, PAIR),
+        (PAIR, ADDRESS),
+        (ADDRESS, UP),
+        (UP, ROUTE),
+        (INNER, ROUTE),
+        (TABLE, FORWARDING),
+        (PAIR, FORWARDING),
+        (TABLE, PAIR),
+        (ROUTE, FORWARDING),
+        (Directory("/etc/netns"), FOLDER),
+    ):
         if (earlier, later) == (UP, ROUTE):
             continue  # of different ends
         assert order.index(earlier) < order.index(later), (str(earlier), str(later))
@@ -134,14 +164,28 @@ def test_only_what_differs_changes():
 
 
 def test_what_hangs_on_a_link_goes_with_it():
-    changes = {change.item: change for change in plan({}, {PAIR: PRESENT, ADDRESS: PRESENT, INNER: PRESENT, UP: True}, {PAIR: None})}
+    changes = {
+        change.item: change
+        for change in plan({}, {PAIR: PRESENT, ADDRESS: PRESENT, INNER: PRESENT, UP: True}, {PAIR: None})
+    }
     assert changes[PAIR].implied == "" and changes[PAIR].removal
     assert all(changes[item].implied == WITH_LINK for item in (ADDRESS, INNER, UP))
-    assert changes[PAIR].as_dict() == {"action": "delete", "kind": "veth", "object": str(PAIR), "before": "present", "after": None}
+    assert changes[PAIR].as_dict() == {
+        "action": "delete",
+        "kind": "veth",
+        "object": str(PAIR),
+        "before": "present",
+        "after": None,
+    }
 
 
 def test_what_lives_in_a_namespace_goes_with_it():
-    changes = {change.item: change for change in plan({}, {APP: PRESENT, PAIR: PRESENT, INNER: PRESENT, FORWARDING: "1"}, {APP: None, FORWARDING: "0"})}
+    changes = {
+        change.item: change
+        for change in plan(
+            {}, {APP: PRESENT, PAIR: PRESENT, INNER: PRESENT, FORWARDING: "1"}, {APP: None, FORWARDING: "0"}
+        )
+    }
     assert changes[APP].implied == "" and changes[PAIR].implied == changes[INNER].implied == WITH_NAMESPACE
     assert changes[FORWARDING].implied == "", "switched off before its link goes, not along with it"
     assert list(changes).index(FORWARDING) < list(changes).index(APP)
@@ -154,14 +198,20 @@ def test_a_namespace_that_stays_wanted_is_not_released():
 def test_a_pair_in_the_way_of_another_is_replaced():
     other = veth_pair(("", "app0"), ("db", "eth0"))
     changes = plan({other: PRESENT, ADDRESS: PRESENT}, {PAIR: PRESENT, ADDRESS: PRESENT})
-    assert [(change.item, change.after) for change in changes if not change.implied] == [(PAIR, None), (other, PRESENT), (ADDRESS, PRESENT)]
+    assert [(change.item, change.after) for change in changes if not change.implied] == [
+        (PAIR, None),
+        (other, PRESENT),
+        (ADDRESS, PRESENT),
+    ]
 
 
 def test_surplus_goes_only_where_the_list_is_whole():
     extra = LinkAddress("", "app0", "10.9.9.9/24")
     there = {PAIR: PRESENT, ADDRESS: PRESENT, extra: PRESENT, LinkRoute("", "app0", 254, "10.8.0.0/16", 0): "unicast"}
     assert plan({PAIR: PRESENT, ADDRESS: PRESENT}, there) == []
-    assert plan({PAIR: PRESENT, ADDRESS: PRESENT}, there, whole=[("address", "", "app0")]) == [Change(extra, PRESENT, None, removal=True)]
+    assert plan({PAIR: PRESENT, ADDRESS: PRESENT}, there, whole=[("address", "", "app0")]) == [
+        Change(extra, PRESENT, None, removal=True)
+    ]
     changes = plan({PAIR: PRESENT}, there, whole=[("address", "", "app0"), ("route", "", "app0")])
     assert {change.item.kind for change in changes} == {"address", "route"} and len(changes) == 3
     assert plan({PAIR: PRESENT}, there, whole=[("address", "app", "eth0")]) == []
@@ -169,6 +219,9 @@ def test_surplus_goes_only_where_the_list_is_whole():
 
 def test_going_back_to_what_was():
     changes = plan({}, {FORWARDING: "1", FILE: "text", UP: True}, {FORWARDING: "0", FILE: None, UP: None})
-    assert {change.item: change.after for change in changes} == {FORWARDING: "0", FILE: None}  # there is no such act as removing "up"
+    assert {change.item: change.after for change in changes} == {
+        FORWARDING: "0",
+        FILE: None,
+    }  # there is no such act as removing "up"
     assert plan({}, {FORWARDING: "0"}, {FORWARDING: "0"}) == []
     assert plan({}, {}, {FORWARDING: "0", FILE: None}) == []

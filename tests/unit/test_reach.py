@@ -28,8 +28,12 @@ def towards(found, *texts):
 
 
 def test_connected_and_routed_networks():
-    found = reach([end(addresses=["10.0.0.1/30"], routes=[{"to": "10.8.0.0/16", "via": "10.0.0.2"}])], (), [("eth0", net("192.0.2.0/24"))],
-                  [("eth0", net("198.51.100.0/24"), 254)])
+    found = reach(
+        [end(addresses=["10.0.0.1/30"], routes=[{"to": "10.8.0.0/16", "via": "10.0.0.2"}])],
+        (),
+        [("eth0", net("192.0.2.0/24"))],
+        [("eth0", net("198.51.100.0/24"), 254)],
+    )
     assert towards(found, "10.0.0.0/30") == towards(found, "10.0.0.2/32") == towards(found, "10.8.1.0/24") == ("app0",)
     assert towards(found, "192.0.2.7/32", "198.51.100.0/25") == ("eth0",)
     assert towards(found, "203.0.113.0/24", "fd00::/64") == ()
@@ -52,7 +56,12 @@ def test_the_longest_prefix_decides():
 
 
 def test_default_routes_lead_nowhere_in_particular():
-    found = reach([end(addresses=["10.0.0.1/30"], gateway="10.0.0.2")], (), [], [("eth0", net("::/0"), 254), ("eth1", net("0.0.0.0/0"), 100)])
+    found = reach(
+        [end(addresses=["10.0.0.1/30"], gateway="10.0.0.2")],
+        (),
+        [],
+        [("eth0", net("::/0"), 254), ("eth1", net("0.0.0.0/0"), 100)],
+    )
     assert found.defaults == {4: ("app0",), 6: ("eth0",)}, "those of the main table only"
     assert towards(found, "203.0.113.0/24") == ()
 
@@ -63,7 +72,11 @@ def test_what_is_declared_as_a_whole_overrides_what_is_there():
     assert towards(reach([end(addresses=["10.0.0.1/30"], routes=[])], (), *seen), "10.9.0.0/24", "10.8.0.0/16") == ()
 
 
-networks = st.builds(lambda number, prefix: ipaddress.ip_network((0x0A000000 + (number << 4), prefix), strict=False), st.integers(0, 255), st.integers(20, 32))
+networks = st.builds(
+    lambda number, prefix: ipaddress.ip_network((0x0A000000 + (number << 4), prefix), strict=False),
+    st.integers(0, 255),
+    st.integers(20, 32),
+)
 
 
 @given(st.lists(st.tuples(st.sampled_from(LINKS), networks), max_size=8), st.lists(networks, min_size=1, max_size=3))

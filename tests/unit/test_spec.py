@@ -12,7 +12,13 @@ from ansible_collections.linuxnet.netns.plugins.module_utils.desired.netns_nat i
 from ansible_collections.linuxnet.netns.plugins.module_utils.desired.state import LISTS, State
 from ansible_collections.linuxnet.netns.plugins.module_utils.desired.veth import TABLES, Veth
 from ansible_collections.linuxnet.netns.plugins.module_utils.objects.link_route import TYPES
-from ansible_collections.linuxnet.netns.plugins.module_utils.spec import netns, netns_forward, netns_nat, netns_topology, veth
+from ansible_collections.linuxnet.netns.plugins.module_utils.spec import (
+    netns,
+    netns_forward,
+    netns_nat,
+    netns_topology,
+    veth,
+)
 
 
 def filled(spec, given):
@@ -32,7 +38,16 @@ CASES = [
     (netns.OPTIONS, Netns, {"name": "app"}),
     (netns.OPTIONS, Netns, {"name": "app", "dns": {"nameservers": ["192.0.2.53"]}}),
     (veth.OPTIONS, Veth, {"name": "app0", "peer": {"name": "eth0", "netns": "app"}}),
-    (veth.OPTIONS, Veth, {"name": "app0", "addresses": ["10.0.0.1/30"], "gateway": "10.0.0.2", "routes": [{"to": "10.8.0.0/16", "via": "10.0.0.2"}]}),
+    (
+        veth.OPTIONS,
+        Veth,
+        {
+            "name": "app0",
+            "addresses": ["10.0.0.1/30"],
+            "gateway": "10.0.0.2",
+            "routes": [{"to": "10.8.0.0/16", "via": "10.0.0.2"}],
+        },
+    ),
     (netns_nat.OPTIONS, Nat, {"name": "out", "source": ["10.0.0.0/24"]}),
     (netns_forward.OPTIONS, Forward, {"name": "in", "port": "80", "to_address": "10.0.0.2"}),
 ]
@@ -43,9 +58,17 @@ def test_defaults_mean_what_leaving_out_means(spec, kind, given):
     assert kind.from_options(filled(spec, given)) == kind.from_options(given)
 
 
-@pytest.mark.parametrize(("spec", "given"), [
-    (netns.OPTIONS, {"name"}), (veth.END, {"name"}), (veth.ROUTE, {"to"}), (netns_nat.OPTIONS, {"name", "source"}),
-    (netns_forward.OPTIONS, {"name", "port", "to_address"}), (netns_topology.OPTIONS, set())])
+@pytest.mark.parametrize(
+    ("spec", "given"),
+    [
+        (netns.OPTIONS, {"name"}),
+        (veth.END, {"name"}),
+        (veth.ROUTE, {"to"}),
+        (netns_nat.OPTIONS, {"name", "source"}),
+        (netns_forward.OPTIONS, {"name", "port", "to_address"}),
+        (netns_topology.OPTIONS, set()),
+    ],
+)
 def test_what_is_required(spec, given):
     assert {name for name, option in spec.items() if option.get("required")} == given
     assert not any("default" in option for option in spec.values() if option.get("required"))
@@ -53,7 +76,12 @@ def test_what_is_required(spec, given):
 
 def test_a_topology_takes_the_options_of_the_modules_word_for_word():
     lists = {name: option["options"] for name, option in netns_topology.OPTIONS.items() if "options" in option}
-    assert lists == {"namespaces": netns.OPTIONS, "veths": veth.OPTIONS, "nat": netns_nat.OPTIONS, "forwards": netns_forward.OPTIONS}
+    assert lists == {
+        "namespaces": netns.OPTIONS,
+        "veths": veth.OPTIONS,
+        "nat": netns_nat.OPTIONS,
+        "forwards": netns_forward.OPTIONS,
+    }
     assert set(lists) == set(LISTS)
     assert State.from_options(filled(netns_topology.OPTIONS, {})) == State()
 

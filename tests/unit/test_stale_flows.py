@@ -16,10 +16,20 @@ LOCAL = {ipaddress.ip_address("192.0.2.10"), ipaddress.ip_address("10.0.0.1"), i
 
 
 def forward(**options):
-    return Forward.from_options({"name": "in", "protocol": ["udp"], "port": "5000", "to_address": "10.0.0.2", **options})
+    return Forward.from_options(
+        {"name": "in", "protocol": ["udp"], "port": "5000", "to_address": "10.0.0.2", **options}
+    )
 
 
-def flow(answers="10.0.0.2", answers_port=5000, protocol="udp", source="198.51.100.7", destination="192.0.2.10", port=5000, status=IPS_DST_NAT):
+def flow(
+    answers="10.0.0.2",
+    answers_port=5000,
+    protocol="udp",
+    source="198.51.100.7",
+    destination="192.0.2.10",
+    port=5000,
+    status=IPS_DST_NAT,
+):
     source, destination, answers = (ipaddress.ip_address(item) for item in (source, destination, answers))
     return Flow(source.version, protocol, source, destination, port, answers, answers_port, status, b"key")
 

@@ -21,9 +21,20 @@ def _namespace(draw, names, number):
     if draw(flags):
         found["loopback"] = draw(flags)
     if draw(flags):
-        found["sysctls"] = draw(st.dictionaries(
-            st.sampled_from(("net.core.somaxconn", "net/ipv4/ip_default_ttl", "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")),
-            st.sampled_from((0, 1, "128")), max_size=3))
+        found["sysctls"] = draw(
+            st.dictionaries(
+                st.sampled_from(
+                    (
+                        "net.core.somaxconn",
+                        "net/ipv4/ip_default_ttl",
+                        "net.ipv4.ip_forward",
+                        "net.ipv6.conf.all.forwarding",
+                    )
+                ),
+                st.sampled_from((0, 1, "128")),
+                max_size=3,
+            )
+        )
     if draw(flags):
         found["dns"] = {"nameservers": ["192.0.2.53"], "search": draw(st.sampled_from(([], ["example.net"])))}
     if draw(flags):
@@ -50,10 +61,17 @@ def _uplink_pair(draw, names, number):
         if draw(flags):
             peer["gateway" if version == 4 else "gateway6"] = f"{net}1"
         if draw(flags):
-            routes.append({"to": "203.0.113.0/24" if version == 4 else "2001:db8:f::/48", "via": f"{net}1",
-                           **draw(st.sampled_from(({}, {"metric": 50}, {"table": "77"}, {"source": f"{net}2"})))})
+            routes.append(
+                {
+                    "to": "203.0.113.0/24" if version == 4 else "2001:db8:f::/48",
+                    "via": f"{net}1",
+                    **draw(st.sampled_from(({}, {"metric": 50}, {"table": "77"}, {"source": f"{net}2"}))),
+                }
+            )
         if draw(flags):
-            host.setdefault("routes", []).append({"to": f"10.77.{number}.0/24" if version == 4 else f"fd77:0:0:{number}::/64", "via": f"{net}2"})
+            host.setdefault("routes", []).append(
+                {"to": f"10.77.{number}.0/24" if version == 4 else f"fd77:0:0:{number}::/64", "via": f"{net}2"}
+            )
     if draw(flags):
         routes.append({"to": "10.66.0.0/16", "type": "blackhole"})
     if routes or draw(flags):
@@ -69,8 +87,12 @@ def _uplink_pair(draw, names, number):
 def _link_pair(names, number):
     """A pair between two namespaces. Interface numbers repeat from one such pair to the next."""
     one, other = names[number], names[(number + 1) % len(names)]
-    return {"name": f"to-{other}", "netns": one, "addresses": [f"10.1.{number}.1/24"],
-            "peer": {"name": f"to-{one}", "netns": other, "addresses": [f"10.1.{number}.2/24"]}}
+    return {
+        "name": f"to-{other}",
+        "netns": one,
+        "addresses": [f"10.1.{number}.1/24"],
+        "peer": {"name": f"to-{one}", "netns": other, "addresses": [f"10.1.{number}.2/24"]},
+    }
 
 
 @st.composite
@@ -78,23 +100,40 @@ def topologies(draw, names=NAMES):
     """Options of netns_topology that are valid by construction; those of NAMES and of OTHERS get along."""
     numbers = draw(st.lists(st.integers(0, len(names) - 1), unique=True, min_size=1))
     pairs = {number: draw(_uplink_pair(names, number)) for number in numbers if draw(st.integers(0, 4))}
-    found = {"namespaces": [draw(_namespace(names, number)) for number in numbers], "veths": list(pairs.values()), "nat": [], "forwards": [],
-             "isolate": draw(flags)}
+    found = {
+        "namespaces": [draw(_namespace(names, number)) for number in numbers],
+        "veths": list(pairs.values()),
+        "nat": [],
+        "forwards": [],
+        "isolate": draw(flags),
+    }
     if len(numbers) == len(names):
         found["veths"] += [_link_pair(names, number) for number in numbers if draw(flags)]
     for number, pair in pairs.items():
         inner = pair["peer"] if pair["peer"].get("netns") else pair
         addresses = [ipaddress.ip_interface(item) for item in inner["addresses"]]
         if draw(flags):
-            found["nat"].append({"name": names[number], "source": [str(item.network) for item in addresses],
-                                 "out_interface": draw(st.sampled_from(([], ["eth0"]))), "forward": draw(st.sampled_from((True, True, False)))})
+            found["nat"].append(
+                {
+                    "name": names[number],
+                    "source": [str(item.network) for item in addresses],
+                    "out_interface": draw(st.sampled_from(([], ["eth0"]))),
+                    "forward": draw(st.sampled_from((True, True, False))),
+                }
+            )
         for offset, item in enumerate(addresses):
             if draw(flags):
-                found["forwards"].append({
-                    "name": f"{names[number]}-{offset}", "port": str(8000 + 1000 * (names is OTHERS) + 10 * number + offset), "to_address": str(item.ip),
-                    "protocol": draw(st.sampled_from((["tcp"], ["udp"], ["tcp", "udp"]))), "hairpin": draw(flags),
-                    "in_interface": draw(st.sampled_from(([], ["eth0"], ["eth1"]))),
-                    **draw(st.sampled_from(({}, {"to_port": "80"})))})
+                found["forwards"].append(
+                    {
+                        "name": f"{names[number]}-{offset}",
+                        "port": str(8000 + 1000 * (names is OTHERS) + 10 * number + offset),
+                        "to_address": str(item.ip),
+                        "protocol": draw(st.sampled_from((["tcp"], ["udp"], ["tcp", "udp"]))),
+                        "hairpin": draw(flags),
+                        "in_interface": draw(st.sampled_from(([], ["eth0"], ["eth1"]))),
+                        **draw(st.sampled_from(({}, {"to_port": "80"}))),
+                    }
+                )
     return found
 
 
@@ -110,8 +149,30 @@ def _mischief(draw, kernel):
     device = draw(st.sampled_from(_ours(kernel) or [kernel.host.devices["eth1"]]))
     space = device.space
     ours = device.name != "eth1"
-    what = draw(st.sampled_from(("address", "foreign address", "route", "foreign route", "down", "mtu", "mac", "bridge", "delete link",
-                                 "table", "flush", "switch", "file", "lost file", "lo", "delete namespace", "leftover", "stack")))
+    what = draw(
+        st.sampled_from(
+            (
+                "address",
+                "foreign address",
+                "route",
+                "foreign route",
+                "down",
+                "mtu",
+                "mac",
+                "bridge",
+                "delete link",
+                "table",
+                "flush",
+                "switch",
+                "file",
+                "lost file",
+                "lo",
+                "delete namespace",
+                "leftover",
+                "stack",
+            )
+        )
+    )
     named = [name for name in NAMES if name in kernel.names and kernel.names[name][0]]
     if what == "address" and ours and device.addresses:
         space.delete_address(device, draw(st.sampled_from(device.addresses)))
@@ -125,7 +186,9 @@ def _mischief(draw, kernel):
         if doomed.protocol == 196:
             space.routes.remove(doomed)
     elif what == "foreign route" and ours and device.up:
-        route = wire.Route(ipaddress.ip_network("10.98.0.0/16"), 254, 0, wire.RTN_UNICAST, None, device.index, None, False, 3)
+        route = wire.Route(
+            ipaddress.ip_network("10.98.0.0/16"), 254, 0, wire.RTN_UNICAST, None, device.index, None, False, 3
+        )
         if not any(other.network == route.network for other in space.routes):
             space.add_route(route)
     elif what == "down" and ours:
@@ -145,7 +208,9 @@ def _mischief(draw, kernel):
     elif what == "switch" and ours:
         space.set_sysctl(f"net/ipv4/conf/{device.name}/forwarding", "0")
     elif what in ("file", "lost file"):
-        for path in [path for path, text in kernel.files.items() if path.startswith("/etc/netns/") and text is not None]:
+        for path in [
+            path for path, text in kernel.files.items() if path.startswith("/etc/netns/") and text is not None
+        ]:
             kernel.files[path] = "edited\n"
             if what == "lost file":
                 del kernel.files[path]
