@@ -1,7 +1,7 @@
 # Copyright: linuxnet.netns contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Between Ansible and the engine: argument specs in, exit_json or fail_json out. The only file here that knows Ansible."""
+"""Between Ansible and the engine: argument specs in, exit_json or fail_json out. Only this file knows Ansible."""
 
 from __future__ import annotations
 
@@ -29,8 +29,11 @@ def resource_module(options: dict[str, Any], identity: tuple[str, ...] = ("name"
     required = [name for name, option in spec.items() if option.get("required") and name not in identity]
     for name in required:
         spec[name]["required"] = False
-    module = AnsibleModule(dict(spec, state=STATE), supports_check_mode=True,
-                           required_if=[("state", "present", required)] if required else [])
+    module = AnsibleModule(
+        dict(spec, state=STATE),
+        supports_check_mode=True,
+        required_if=[("state", "present", required)] if required else [],
+    )
     find_pyroute2()
     return module
 
@@ -55,7 +58,9 @@ def report(module: AnsibleModule, work: Callable[[], dict[str, Any]]) -> None:
     except NetnsError as error:
         module.fail_json(msg=str(error), error=error.kind)
     except Exception as error:  # pylint: disable=broad-exception-caught
-        module.fail_json(msg=f"unexpected {type(error).__name__}: {error}", error="unexpected", exception=traceback.format_exc())
+        module.fail_json(
+            msg=f"unexpected {type(error).__name__}: {error}", error="unexpected", exception=traceback.format_exc()
+        )
     if not module._diff:  # pylint: disable=protected-access  # hundreds of namespaces make a long text
         result.pop("diff", None)
     for warning in result.pop("warnings", []):
@@ -63,9 +68,16 @@ def report(module: AnsibleModule, work: Callable[[], dict[str, Any]]) -> None:
     module.exit_json(**result)
 
 
-def single_resource(list_name: str, kind: str, params: dict[str, Any], identity: tuple[str, ...], accumulates: bool) -> Request:
+def single_resource(
+    list_name: str, kind: str, params: dict[str, Any], identity: tuple[str, ...], accumulates: bool
+) -> Request:
     """A Request for one resource by its own module. *identity* is that of the resource."""
     absent = params.pop("state") == "absent"
     return Request(
         owner=f"module {kind} {identity[-1]}" + (f" {where(identity[1])}" if len(identity) > 2 else ""),
-        options={list_name: [params]}, single=True, identity=identity, absent=absent, accumulates=accumulates)
+        options={list_name: [params]},
+        single=True,
+        identity=identity,
+        absent=absent,
+        accumulates=accumulates,
+    )

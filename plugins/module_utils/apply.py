@@ -35,7 +35,9 @@ class Journal:
             try:
                 exact = change.item.apply(self._system, change.before, change.after)
             except (SystemRefused, OSError) as error:
-                raise self._failed(f"step {number} of {len(steps)} ({change.action} {change.item}) failed: {error}") from error
+                raise self._failed(
+                    f"step {number} of {len(steps)} ({change.action} {change.item}) failed: {error}"
+                ) from error
             except BaseException:
                 self.undo()
                 raise
@@ -57,8 +59,16 @@ class Journal:
         trouble = []
         while self._done:
             # what went along with a link comes back after the link
-            change = self._done.pop(next((number for number in range(len(self._done) - 1, -1, -1)
-                                          if self._done[number].implied != WITH_LINK), len(self._done) - 1))
+            change = self._done.pop(
+                next(
+                    (
+                        number
+                        for number in range(len(self._done) - 1, -1, -1)
+                        if self._done[number].implied != WITH_LINK
+                    ),
+                    len(self._done) - 1,
+                )
+            )
             before = self.originals.get(change.item, change.before) if change.before is None else change.before
             try:
                 change.item.apply(self._system, change.after, before)
@@ -77,8 +87,10 @@ class Journal:
             self.carry_out(left)
         left = [change for change in plan_again() if change.item not in by_itself]
         if left:
-            raise self._failed("verification failed: after applying, still not as wanted: "
-                               + "; ".join(f"{change.item} is {_difference(change)}" for change in left[:5]))
+            raise self._failed(
+                "verification failed: after applying, still not as wanted: "
+                + "; ".join(f"{change.item} is {_difference(change)}" for change in left[:5])
+            )
 
 
 def _difference(change: Change) -> str:
@@ -86,5 +98,7 @@ def _difference(change: Change) -> str:
     before, after = change.item.lines(change.before), change.item.lines(change.after)
     if not before or not after:
         return "there" if before else "absent"
-    return next((f"{line.strip()!r} instead of {other.strip()!r}" for line, other in zip(before, after) if line != other),
-                f"of {len(before)} lines instead of {len(after)}")
+    return next(
+        (f"{line.strip()!r} instead of {other.strip()!r}" for line, other in zip(before, after) if line != other),
+        f"of {len(before)} lines instead of {len(after)}",
+    )

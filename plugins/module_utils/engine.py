@@ -117,7 +117,11 @@ class _Run:
         self.explicit: set[KernelObject] = set()
         self.machine_id = system.machine_id()
         #: With what earlier calls of the same module stated and this one leaves as it is.
-        self.declared = State.from_options(self._options(), request.single) if request.accumulates and self.old and not request.absent else state
+        self.declared = (
+            State.from_options(self._options(), request.single)
+            if request.accumulates and self.old and not request.absent
+            else state
+        )
 
     def _claim(self) -> None:
         """Settle whose the resources are: a topology adopts what single modules made, never what another one lists."""
@@ -139,7 +143,10 @@ class _Run:
                 elif request.single and not request.absent:
                     self.foreign_owner = name
                 elif resource.kind in ("netns", "veth"):
-                    raise Clash(f"{resource.kind} {resource.identity[-1]} belongs to {name}; change it there, or remove it there first")
+                    raise Clash(
+                        f"{resource.kind} {resource.identity[-1]} belongs to {name}; change it there, "
+                        "or remove it there first"
+                    )
         if adopted:
             owner = self.ledger.owners.setdefault(self.name, Owner({}, self.request.single))
             owner.objects |= adopted
@@ -160,11 +167,19 @@ class _Run:
             snapshot.links(HOST)  # the other ends of pairs that end with a namespace
         if not verifying:
             preflight.check_forwards_of_others(self.state, self.others)
-            preflight.check_clashes(self.state, self.wanted, snapshot, set(self.ledger.made), self._owner_of, self.request.single)
+            preflight.check_clashes(
+                self.state, self.wanted, snapshot, set(self.ledger.made), self._owner_of, self.request.single
+            )
         self._compile_rules(snapshot, recorded)
         held_by_others = {item for owner in self.others.values() for item in owner.objects}
-        released = {item: self.ledger.made[item] for item in recorded
-                    if item in self.ledger.made and item not in held_by_others and item not in wanted.objects and self._lets_go(item)}
+        released = {
+            item: self.ledger.made[item]
+            for item in recorded
+            if item in self.ledger.made
+            and item not in held_by_others
+            and item not in wanted.objects
+            and self._lets_go(item)
+        }
         released.update(self._tables_released(snapshot, recorded))
         for item in self.explicit:
             released.pop(item, None)  # the key itself says what to do with processes inside
@@ -178,7 +193,9 @@ class _Run:
         """What this owner held so far; its namespaces with what was said about the processes inside."""
         if self.old is None:
             return set()
-        as_stated = {item.name: Namespace(item.name, item.processes, item.timeout) for item in self.old.state.namespaces}
+        as_stated = {
+            item.name: Namespace(item.name, item.processes, item.timeout) for item in self.old.state.namespaces
+        }
         return {as_stated.get(item.name, item) if isinstance(item, Namespace) else item for item in self.old.objects}
 
     def _owner_of(self, item: KernelObject) -> str:
@@ -193,8 +210,11 @@ class _Run:
             options = request.options["namespaces"][0]
             item = Namespace(request.identity[1], options.get("processes") or "fail", _timeout(options))
             self.explicit = {item}
-            users = [name for name, owner in self.others.items() if not owner.single
-                     and any(item.name in other.netns_names for other in owner.objects)]
+            users = [
+                name
+                for name, owner in self.others.items()
+                if not owner.single and any(item.name in other.netns_names for other in owner.objects)
+            ]
             if users:
                 raise Clash(f"name: namespace {item.name!r} is used by {', '.join(users)}; remove it there first")
             if item.observed(snapshot):
@@ -204,7 +224,10 @@ class _Run:
             link = snapshot.links(place[0]).get(place[1])
             pair = snapshot.pair_at(place)
             if link is not None and pair is None:
-                raise Clash(f"name: {place[1]!r} {where(place[0])} is a link of type {link.type or 'physical'}, not a veth; it is left alone")
+                raise Clash(
+                    f"name: {place[1]!r} {where(place[0])} is a link of type "
+                    f"{link.type or 'physical'}, not a veth; it is left alone"
+                )
             self.explicit = {pair} if pair else set()
 
     def _compile_rules(self, snapshot: Snapshot, recorded: set[KernelObject]) -> None:
@@ -212,8 +235,13 @@ class _Run:
         owners = {**self.others, **({} if self.request.absent else {self.name: Owner({}, self.request.single)})}
         states = {name: self.declared if name == self.name else owner.state for name, owner in sorted(owners.items())}
         tables = {item.netns for item in recorded if isinstance(item, NftTable)}
-        tables |= {item.netns for owner in self.others.values() for item in owner.objects
-                   if isinstance(item, NftTable) and any(end.netns == item.netns for veth in self.state.veths for end in veth.ends)}
+        tables |= {
+            item.netns
+            for owner in self.others.values()
+            for item in owner.objects
+            if isinstance(item, NftTable)
+            and any(end.netns == item.netns for veth in self.state.veths for end in veth.ends)
+        }
         per_interface_v6 = preflight.has_force_forwarding(self.system)
         for netns in sorted(forwarding.namespaces_concerned(self.state) | tables):
             links = snapshot.links(netns)
@@ -225,7 +253,10 @@ class _Run:
             for switch, value in switches.items():
                 self.wanted.add(switch, value)
             everyone = [forwarding.paths(netns, state, where_to, ()) for state in states.values()]
-            forward = {version: tuple(sorted({link for item in everyone for link in item.forward[version]})) for version in (4, 6)}
+            forward = {
+                version: tuple(sorted({link for item in everyone for link in item.forward[version]}))
+                for version in (4, 6)
+            }
             opened = forwarding.opened_links(netns, forward, snapshot, self.ledger.made, per_interface_v6)
             body = compile_ruleset(forwarding.ruleset(netns, states.values(), where_to, inside, opened))
             if body is not None:
@@ -244,42 +275,79 @@ class _Run:
         whole says so: routes to nowhere, that is; what hangs on an interface is found there."""
         if self.request.absent or not self.request.accumulates:
             return True
-        return isinstance(item, LinkRoute) and not item.link and any(
-            (kind, netns) == (LinkRoute.kind, item.netns) for kind, netns, _link in self.wanted.whole)
+        return (
+            isinstance(item, LinkRoute)
+            and not item.link
+            and any((kind, netns) == (LinkRoute.kind, item.netns) for kind, netns, _link in self.wanted.whole)
+        )
 
     def _tables_released(self, snapshot: Snapshot, recorded: set[KernelObject]) -> dict[KernelObject, None]:
-        return {item: None for item in recorded if isinstance(item, NftTable) and item not in self.wanted.objects
-                and snapshot.exists(item.netns)}
+        return {
+            item: None
+            for item in recorded
+            if isinstance(item, NftTable) and item not in self.wanted.objects and snapshot.exists(item.netns)
+        }
 
     def _keep_routers(self, released: dict[KernelObject, Optional[Value]], snapshot: Snapshot) -> None:
         """Where the host was made a router after we came, our switches are no longer the only reason for forwarding."""
         for item in list(released):
-            if isinstance(item, Sysctl) and item.path.startswith("net/ipv4/conf/") and item.path.endswith("/forwarding") \
-                    and snapshot.sysctl(item.netns, forwarding.IPV4_GLOBAL) == "1":
+            if (
+                isinstance(item, Sysctl)
+                and item.path.startswith("net/ipv4/conf/")
+                and item.path.endswith("/forwarding")
+                and snapshot.sysctl(item.netns, forwarding.IPV4_GLOBAL) == "1"
+            ):
                 del released[item]
 
     def _warn(self, netns: str, needs: forwarding.Paths, where_to: Any) -> None:
         for nat in self.state.nat:
             if nat.netns == netns and nat.forward:
-                _once(self.warnings, [f"nat {nat.name}: no interface {where(netns)} leads to {net} yet; run this again when it is there"
-                                      for net in nat.source if not where_to.towards([net])])
+                _once(
+                    self.warnings,
+                    [
+                        f"nat {nat.name}: no interface {where(netns)} leads to {net} yet; run this "
+                        "again when it is there"
+                        for net in nat.source
+                        if not where_to.towards([net])
+                    ],
+                )
         for version, wants in ((4, "in_interface or out_interface"), (6, "in_interface or out_interface")):
-            lacking = any(item.netns == netns and item.forward and version in item.versions and not item.out_interface for item in self.state.nat) \
-                or any(item.netns == netns and item.version == version and not item.in_interface for item in self.state.forwards)
+            lacking = any(
+                item.netns == netns and item.forward and version in item.versions and not item.out_interface
+                for item in self.state.nat
+            ) or any(
+                item.netns == netns and item.version == version and not item.in_interface
+                for item in self.state.forwards
+            )
             if lacking and not where_to.defaults[version]:
-                _once(self.warnings, [f"there is no IPv{version} default route {where(netns)}, so forwarding was enabled on no uplink; name it with {wants}"])
+                _once(
+                    self.warnings,
+                    [
+                        f"there is no IPv{version} default route {where(netns)}, so forwarding was "
+                        f"enabled on no uplink; name it with {wants}"
+                    ],
+                )
 
     def _repairs(self, changes: list[Change]) -> None:
-        _once(self.warnings, [f"{change.item} (/run/netns/{change.item.name}) was {change.before}: repaired" for change in changes
-                              if isinstance(change.item, Namespace) and change.before in (LEFTOVER, STACKED) and change.after])
+        _once(
+            self.warnings,
+            [
+                f"{change.item} (/run/netns/{change.item.name}) was {change.before}: repaired"
+                for change in changes
+                if isinstance(change.item, Namespace) and change.before in (LEFTOVER, STACKED) and change.after
+            ],
+        )
 
     # -- before anything is touched --
 
     def check_feasible(self, changes: list[Change], really: bool) -> None:
         """Refuse now what could only fail later. *really* allows a trial mount, which check mode must not make."""
         if changes and self.foreign_owner:
-            raise Clash(f"{self.request.identity[0]} {self.request.identity[-1]} belongs to {self.foreign_owner} and differs from what is "
-                        "asked here; change it there")
+            raise Clash(
+                f"{self.request.identity[0]} {self.request.identity[-1]} belongs to "
+                f"{self.foreign_owner} and differs from what is "
+                "asked here; change it there"
+            )
         steps = [change for change in changes if not change.implied]
         if any(isinstance(change.item, NftTable) for change in steps):
             self.system.nft.require()
@@ -300,7 +368,9 @@ class _Run:
         try:
             self._intend(changes, previous)
             journal.carry_out(changes)
-            self.ledger.made.update({item: value for item, value in journal.originals.items() if self.ledger.made.get(item) is None})
+            self.ledger.made.update(
+                {item: value for item, value in journal.originals.items() if self.ledger.made.get(item) is None}
+            )
             journal.settle(lambda: self.plan(Snapshot(self.system), verifying=True), changes)
             self._remember(changes, journal.originals, previous)
             self._save()
@@ -316,12 +386,18 @@ class _Run:
         for change in changes:
             if change.item in self.wanted.objects and change.after is not None:
                 self.ledger.made.setdefault(change.item, change.item.original(change.before))
-        owner = Owner(self.old.options if self.old and self.request.absent else self._options(), self.request.single,
-                      previous | set(self.wanted.objects), self.declared)
+        owner = Owner(
+            self.old.options if self.old and self.request.absent else self._options(),
+            self.request.single,
+            previous | set(self.wanted.objects),
+            self.declared,
+        )
         self.ledger.owners[self.name] = owner
         self._save()
 
-    def _remember(self, changes: list[Change], originals: dict[KernelObject, Value], previous: set[KernelObject]) -> None:
+    def _remember(
+        self, changes: list[Change], originals: dict[KernelObject, Value], previous: set[KernelObject]
+    ) -> None:
         """After the last change: the ledger as it is from now on."""
         ledger = self.ledger
         ledger.made.update({item: value for item, value in originals.items() if ledger.made.get(item) is None})
@@ -343,8 +419,13 @@ class _Run:
         objects = set(self.wanted.objects)
         if self.request.accumulates and self.old:
             objects |= self.old.objects
-        if self.request.absent or not self.declared.resources or not self.old or (self.old.options, self.old.objects) != (self._options(), objects) \
-                or self.ledger.owners.keys() != self.known_owners:
+        if (
+            self.request.absent
+            or not self.declared.resources
+            or not self.old
+            or (self.old.options, self.old.objects) != (self._options(), objects)
+            or self.ledger.owners.keys() != self.known_owners
+        ):
             self._remember([], {}, self.old.objects if self.old else set())
             self._save()
 
@@ -352,13 +433,17 @@ class _Run:
         """Single resources that went with a namespace, or as the pair at a name that is another's now, are no more."""
         names = {item.name for item in gone if isinstance(item, Namespace)}
         for name, owner in list(self.ledger.owners.items()):
-            if name != self.name and owner.single and any(netns in names for item in owner.objects for netns in item.netns_names):
+            if (
+                name != self.name
+                and owner.single
+                and any(netns in names for item in owner.objects for netns in item.netns_names)
+            ):
                 del self.ledger.owners[name]
             else:
                 owner.objects -= gone
 
     def _options(self) -> dict[str, Any]:
-        """What the ledger keeps: for a module whose options accumulate, those given before and not given now as well."""
+        """What the ledger keeps: where options accumulate, those given before and not given now as well."""
         options = self.request.options
         if not (self.request.accumulates and self.old):
             return options
@@ -381,8 +466,13 @@ class _Run:
         self.system.netlink.close()
         self.system.mounts.let_go()
         ended = {change.item.name for change in changes if isinstance(change.item, Namespace) and change.after is None}
-        links = [place for change in changes if isinstance(change.item, VethPair) and change.implied == WITH_NAMESPACE
-                 for place in change.item.links if place[0] not in ended and place[0] != NOWHERE]
+        links = [
+            place
+            for change in changes
+            if isinstance(change.item, VethPair) and change.implied == WITH_NAMESPACE
+            for place in change.item.links
+            if place[0] not in ended and place[0] != NOWHERE
+        ]
         for netns, link in self.system.wait_for_links_gone(links) if links else ():
             self.system.delete_link(netns, link)
 
@@ -395,8 +485,13 @@ class _Run:
             if netns is None or change.implied:
                 continue
             local = {item.address.ip for item in self.system.netlink.addresses(netns)}
-            sides = [([item for state in states for item in state.forwards if item.netns == netns],
-                      [item for state in states for item in state.nat if item.netns == netns]) for states in (before, after)]
+            sides = [
+                (
+                    [item for state in states for item in state.forwards if item.netns == netns],
+                    [item for state in states for item in state.nat if item.netns == netns],
+                )
+                for states in (before, after)
+            ]
             doomed = stale_flows(conntrack.flows(netns), local, sides[0], sides[1])
             if doomed:
                 conntrack.forget(netns, doomed)

@@ -29,12 +29,31 @@ Result = TypeVar("Result")
 _SO_NETNS_COOKIE = 71
 _ROUTE_TYPES = {number: name for name, number in TYPES.items()}
 _ROUTE_PROTOCOLS = {
-    1: "redirect", 2: "kernel", 3: "boot", 4: "static", 9: "ra", 16: "dhcp", ROUTE_PROTOCOL: "linuxnet.netns"}
-_RULE_ACTIONS = {wire.FR_ACT_TO_TBL: "lookup", wire.FR_ACT_GOTO: "goto", 3: "nop", wire.RTN_BLACKHOLE: "blackhole",
-                 wire.RTN_UNREACHABLE: "unreachable", wire.RTN_PROHIBIT: "prohibit"}
+    1: "redirect",
+    2: "kernel",
+    3: "boot",
+    4: "static",
+    9: "ra",
+    16: "dhcp",
+    ROUTE_PROTOCOL: "linuxnet.netns",
+}
+_RULE_ACTIONS = {
+    wire.FR_ACT_TO_TBL: "lookup",
+    wire.FR_ACT_GOTO: "goto",
+    3: "nop",
+    wire.RTN_BLACKHOLE: "blackhole",
+    wire.RTN_UNREACHABLE: "unreachable",
+    wire.RTN_PROHIBIT: "prohibit",
+}
 _TABLES = {number: name for name, number in TABLES.items()}
 _ADDRESS_FLAGS = {
-    0x01: "secondary", 0x02: "nodad", 0x08: "dadfailed", 0x20: "deprecated", 0x40: "tentative", 0x80: "permanent"}
+    0x01: "secondary",
+    0x02: "nodad",
+    0x08: "dadfailed",
+    0x20: "deprecated",
+    0x40: "tentative",
+    0x80: "permanent",
+}
 _SCOPES = {0: "global", 200: "site", 253: "link", 254: "host", 255: "nowhere"}
 _SYSCTLS = ("net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter", "net/ipv6/conf/all/forwarding")
 _LINK_SYSCTLS = (
@@ -48,8 +67,9 @@ _SOCKET_TABLES = (("tcp", "tcp", "0A"), ("tcp6", "tcp", "0A"), ("udp", "udp", "0
 def read_info(names: Optional[list[str]]) -> dict[str, Any]:
     """The result of netns_info. *names* None means all namespaces; one that does not exist is an InvalidOption."""
     if os.geteuid() != 0:
-        raise MissingDependency("reading network namespaces needs root on the managed host; "
-                                "run the task with become: true")
+        raise MissingDependency(
+            "reading network namespaces needs root on the managed host; run the task with become: true"
+        )
     system = System()
     try:
         with Lock(read_only=True):
@@ -76,16 +96,26 @@ class _Reader:
     def result(self, names: Optional[list[str]]) -> dict[str, Any]:
         for number, name in enumerate(names or ()):
             if name not in self.there:
-                raise InvalidOption(f"names[{number}]", name,
-                                    "is an unknown namespace: it does not exist on this host",
-                                    "leave names out to see all of them")
+                raise InvalidOption(
+                    f"names[{number}]",
+                    name,
+                    "is an unknown namespace: it does not exist on this host",
+                    "leave names out to see all of them",
+                )
         wanted = sorted(self.there if names is None else set(names))
         identities = {name: self.system.mounts.state(name).identity for name in wanted}
         living = processes.inside(identity for identity in identities.values() if identity)
-        found = [self._unless_gone(name, lambda netns: self._namespace(netns, living))
-                 for name in wanted if name in self.links]
-        return {"changed": False, "host": self._host(), "namespaces": [item for item in found if item is not None],
-                "warnings": self.warnings}
+        found = [
+            self._unless_gone(name, lambda netns: self._namespace(netns, living))
+            for name in wanted
+            if name in self.links
+        ]
+        return {
+            "changed": False,
+            "host": self._host(),
+            "namespaces": [item for item in found if item is not None],
+            "warnings": self.warnings,
+        }
 
     def _unless_gone(self, netns: str, read: Callable[[str], Result]) -> Optional[Result]:
         """What *read* returns, or None if somebody removed the namespace meanwhile."""
@@ -129,16 +159,28 @@ class _Reader:
         masters = {link.index: link.name for link in self.links[netns]}
         return {
             "links": [self._link(netns, link, masters) for link in links],
-            "addresses": [_address(item, names) for item in self.system.netlink.addresses(netns)
-                          if item.index in names],
-            "routes": [_route(item, names) for item in self.system.netlink.routes(netns)
-                       if item.index in names or (not item.index and (netns or item.protocol == ROUTE_PROTOCOL))],
+            "addresses": [
+                _address(item, names) for item in self.system.netlink.addresses(netns) if item.index in names
+            ],
+            "routes": [
+                _route(item, names)
+                for item in self.system.netlink.routes(netns)
+                if item.index in names or (not item.index and (netns or item.protocol == ROUTE_PROTOCOL))
+            ],
         }
 
     def _link(self, netns: str, link: wire.Link, masters: dict[int, str]) -> dict[str, Any]:
-        return {"name": link.name, "index": link.index, "type": link.type or None, "up": link.up, "mtu": link.mtu,
-                "mac": link.mac, "alias": link.alias or None, "master": masters.get(link.master),
-                "peer": self._peer(netns, link)}
+        return {
+            "name": link.name,
+            "index": link.index,
+            "type": link.type or None,
+            "up": link.up,
+            "mtu": link.mtu,
+            "mac": link.mac,
+            "alias": link.alias or None,
+            "master": masters.get(link.master),
+            "peer": self._peer(netns, link),
+        }
 
     def _peer(self, netns: str, link: wire.Link) -> Optional[dict[str, Any]]:
         """A veth's other end. Indexes repeat from namespace to namespace, so the kernel is asked which one it means."""
@@ -149,7 +191,8 @@ class _Reader:
                 found = netns == other_netns and other.peer_netnsid is None
             else:
                 found = netns != other_netns and link.peer_netnsid == self._unless_gone(
-                    other_netns, lambda other_netns: self.system.netlink.netnsid(netns, other_netns))
+                    other_netns, lambda other_netns: self.system.netlink.netnsid(netns, other_netns)
+                )
             if found:
                 return {"name": other.name, "netns": other_netns}
         return {"name": None, "netns": None}
@@ -173,28 +216,49 @@ class _Reader:
 
 
 def _address(item: wire.Address, names: dict[int, str]) -> dict[str, Any]:
-    return {"address": str(item.address), "link": names[item.index], "scope": _SCOPES.get(item.scope, str(item.scope)),
-            "flags": [name for flag, name in _ADDRESS_FLAGS.items() if item.flags & flag]}
+    return {
+        "address": str(item.address),
+        "link": names[item.index],
+        "scope": _SCOPES.get(item.scope, str(item.scope)),
+        "flags": [name for flag, name in _ADDRESS_FLAGS.items() if item.flags & flag],
+    }
 
 
 def _route(item: wire.Route, names: dict[int, str]) -> dict[str, Any]:
-    return {"to": str(item.network), "via": _text(item.via), "link": names.get(item.index), "metric": item.metric,
-            "table": _table(item.table), "type": _ROUTE_TYPES[item.type], "source": _text(item.source),
-            "onlink": item.onlink, "protocol": _ROUTE_PROTOCOLS.get(item.protocol, str(item.protocol))}
+    return {
+        "to": str(item.network),
+        "via": _text(item.via),
+        "link": names.get(item.index),
+        "metric": item.metric,
+        "table": _table(item.table),
+        "type": _ROUTE_TYPES[item.type],
+        "source": _text(item.source),
+        "onlink": item.onlink,
+        "protocol": _ROUTE_PROTOCOLS.get(item.protocol, str(item.protocol)),
+    }
 
 
 def _rule(item: wire.Rule) -> dict[str, Any]:
     """A rule with the selectors that it has; those that it has not are None."""
     any_network = "0.0.0.0/0" if item.version == 4 else "::/0"
     return {
-        "priority": item.priority, "family": f"ipv{item.version}", "not": item.inverted,
-        "from": _text(item.source) or any_network, "to": _text(item.destination) or any_network,
-        "iif": item.iif or None, "oif": item.oif or None,
+        "priority": item.priority,
+        "family": f"ipv{item.version}",
+        "not": item.inverted,
+        "from": _text(item.source) or any_network,
+        "to": _text(item.destination) or any_network,
+        "iif": item.iif or None,
+        "oif": item.oif or None,
         "fwmark": None if item.mark is None else "{:#x}/{:#x}".format(*item.mark),
-        "tos": item.tos or None, "ip_protocol": item.ip_protocol or None, "sport": _span(item.source_ports),
-        "dport": _span(item.destination_ports), "uids": _span(item.uids), "l3mdev": item.l3mdev,
+        "tos": item.tos or None,
+        "ip_protocol": item.ip_protocol or None,
+        "sport": _span(item.source_ports),
+        "dport": _span(item.destination_ports),
+        "uids": _span(item.uids),
+        "l3mdev": item.l3mdev,
         "suppress_prefixlength": item.suppress_prefix,
-        "action": _RULE_ACTIONS.get(item.action, str(item.action)), "goto": item.goto or None,
+        "action": _RULE_ACTIONS.get(item.action, str(item.action)),
+        "goto": item.goto or None,
         "table": _table(item.table) if item.action == wire.FR_ACT_TO_TBL and item.table else None,
     }
 
@@ -238,7 +302,7 @@ def _listening() -> Iterator[dict[str, Any]]:
 
 def _hex_address(text: str) -> str:
     """/proc/net shows addresses as 32-bit words in the machine's byte order."""
-    raw = b"".join(struct.pack("=I", int(text[start:start + 8], 16)) for start in range(0, len(text), 8))
+    raw = b"".join(struct.pack("=I", int(text[start : start + 8], 16)) for start in range(0, len(text), 8))
     return socket.inet_ntop(socket.AF_INET if len(raw) == 4 else socket.AF_INET6, raw)
 
 
@@ -272,9 +336,14 @@ def _forward(expressions: list[dict[str, Any]]) -> dict[str, Any]:
         if field == "dport":
             matched["protocol"] = [protocol]
     port = matched["dport"][0] if matched["dport"] else None
-    return {"protocol": matched["protocol"], "port": port, "listen_address": matched["daddr"],
-            "sources": matched["saddr"], "to_address": target.get("addr"),
-            "to_port": _target_port(target.get("port")) or port}
+    return {
+        "protocol": matched["protocol"],
+        "port": port,
+        "listen_address": matched["daddr"],
+        "sources": matched["saddr"],
+        "to_address": target.get("addr"),
+        "to_port": _target_port(target.get("port")) or port,
+    }
 
 
 def _nat(expressions: list[dict[str, Any]]) -> dict[str, Any]:

@@ -54,11 +54,18 @@ class Ledger:
         """The file's text; None when there is nothing to remember."""
         if not self.owners:
             return None
-        owners = {name: {"options": owner.options, "single": owner.single,
-                         "objects": sorted((item.fields() for item in owner.objects), key=str)}
-                  for name, owner in self.owners.items()}
+        owners = {
+            name: {
+                "options": owner.options,
+                "single": owner.single,
+                "objects": sorted((item.fields() for item in owner.objects), key=str),
+            }
+            for name, owner in self.owners.items()
+        }
         made = sorted(([item.fields(), value] for item, value in self.made.items()), key=str)
-        return json.dumps({"version": VERSION, "boot": self.boot, "owners": owners, "made": made}, sort_keys=True) + "\n"
+        return (
+            json.dumps({"version": VERSION, "boot": self.boot, "owners": owners, "made": made}, sort_keys=True) + "\n"
+        )
 
     @classmethod
     def load(cls, system: System, known: tuple[dict[str, Any], Optional[State]] = ({}, None)) -> Ledger:
@@ -70,21 +77,31 @@ class Ledger:
         text = system.files.read(PATH)
         if text is None:
             return cls(boot)
-        remedy = f"restore {PATH} from a backup, or remove it to start anew (what it lists is then no longer known as ours)"
+        remedy = (
+            f"restore {PATH} from a backup, or remove it to start anew (what it lists is then no longer known as ours)"
+        )
         try:
             data = json.loads(text)
             version = data["version"]
         except (ValueError, TypeError, KeyError) as error:
             raise LedgerUnreadable(f"{PATH} is damaged ({error}); {remedy}") from None
         if version != VERSION:
-            raise LedgerUnreadable(f"{PATH} has format {version}, this version of linuxnet.netns reads format {VERSION}; "
-                                   "upgrade the collection that you run")
+            raise LedgerUnreadable(
+                f"{PATH} has format {version}, this version of linuxnet.netns reads format {VERSION}; "
+                "upgrade the collection that you run"
+            )
         try:
             ledger = cls(boot, saved=text)
             for name, entry in data["owners"].items():
-                ledger.owners[name] = Owner(entry["options"], entry["single"], {from_fields(item) for item in entry["objects"]})
+                ledger.owners[name] = Owner(
+                    entry["options"], entry["single"], {from_fields(item) for item in entry["objects"]}
+                )
                 owner = ledger.owners[name]
-                owner.state = known[1] if known[1] is not None and owner.options == known[0] else State.from_options(owner.options, owner.single)
+                owner.state = (
+                    known[1]
+                    if known[1] is not None and owner.options == known[0]
+                    else State.from_options(owner.options, owner.single)
+                )
             ledger.made = {from_fields(item): value for item, value in data["made"]}
             same_boot = data["boot"] == boot
         except (ValueError, TypeError, LookupError, AttributeError, NetnsError) as error:
@@ -107,7 +124,9 @@ class Ledger:
         owner = self.owners[name]
         for list_name in LISTS:
             items = list(owner.options.get(list_name) or ())
-            kept = [item for item, resource in zip(items, getattr(owner.state, list_name)) if resource.identity != identity]
+            kept = [
+                item for item, resource in zip(items, getattr(owner.state, list_name)) if resource.identity != identity
+            ]
             if len(kept) != len(items):
                 owner.options = {**owner.options, list_name: kept}
         owner.state = owner.state.without([identity])

@@ -43,11 +43,15 @@ class Lock:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     os.close(handle)
-                    raise SystemRefused(f"another run is at work on this host and holds {PATH}; waited {PATIENCE:.0f} s") from None
+                    raise SystemRefused(
+                        f"another run is at work on this host and holds {PATH}; waited {PATIENCE:.0f} s"
+                    ) from None
                 time.sleep(0.05)
             os.close(handle)
 
-    def __exit__(self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
         if self._handle is not None:
             if not self._read_only:
                 os.unlink(PATH)

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Iterable, Mapping, Optional, Protocol
+from typing import Any, Optional, Protocol
 
 from .compile.wanted import Wanted
 from .objects.kernel_object import KernelObject, Value
@@ -62,7 +63,13 @@ class Change:
 
     def as_dict(self) -> dict[str, Any]:
         """For the module's result."""
-        return {"action": self.action, "kind": self.item.kind, "object": str(self.item), "before": self.before, "after": self.after}
+        return {
+            "action": self.action,
+            "kind": self.item.kind,
+            "object": str(self.item),
+            "before": self.before,
+            "after": self.after,
+        }
 
 
 def make_plan(wanted: Wanted, released: Mapping[KernelObject, Optional[Value]], seen: Any) -> list[Change]:
@@ -103,23 +110,36 @@ def make_plan(wanted: Wanted, released: Mapping[KernelObject, Optional[Value]], 
 
 
 def _vanishing(wanted: Wanted, released: Mapping[KernelObject, Optional[Value]], seen: Any) -> dict[KernelObject, str]:
-    """Pairs and namespaces that go, and all that goes with them; the value says why it goes by itself ("" if it doesn't)."""
+    """Pairs and namespaces that go, and all that goes with them; the value says why it goes by itself, if it does."""
     gone: dict[KernelObject, str] = {}
-    namespaces = {item.name for item, original in released.items()
-                  if isinstance(item, Namespace) and original is None and item not in wanted.objects and item.observed(seen)}
+    namespaces = {
+        item.name
+        for item, original in released.items()
+        if isinstance(item, Namespace) and original is None and item not in wanted.objects and item.observed(seen)
+    }
     for item in released:
         if isinstance(item, Namespace) and item.name in namespaces:
             gone[item] = ""
             if item.processes == "kill":
                 gone.update(dict.fromkeys(seen.processes_in(item.name), WITH_NAMESPACE))
-    new_places = {place for item in wanted.objects if isinstance(item, VethPair) for place in item.links
-                  if item.observed(seen) is None}
-    pairs = {pair for pair in seen.pairs()
-             if (pair in released and pair not in wanted.objects)
-             or any(place in new_places for place in pair.links)
-             or any(netns in namespaces for netns in pair.netns_names)}
+    new_places = {
+        place
+        for item in wanted.objects
+        if isinstance(item, VethPair)
+        for place in item.links
+        if item.observed(seen) is None
+    }
+    pairs = {
+        pair
+        for pair in seen.pairs()
+        if (pair in released and pair not in wanted.objects)
+        or any(place in new_places for place in pair.links)
+        or any(netns in namespaces for netns in pair.netns_names)
+    }
     for pair in pairs:
-        by_itself = any(netns in namespaces for netns in pair.netns_names) and not any(place in new_places for place in pair.links)
+        by_itself = any(netns in namespaces for netns in pair.netns_names) and not any(
+            place in new_places for place in pair.links
+        )
         gone[pair] = WITH_NAMESPACE if by_itself else ""
         for item in seen.hanging_on(pair.links):
             gone.setdefault(item, WITH_NAMESPACE if by_itself or _ends_with(item, namespaces) else WITH_LINK)
@@ -129,7 +149,9 @@ def _vanishing(wanted: Wanted, released: Mapping[KernelObject, Optional[Value]],
             continue
         if _ends_with(item, namespaces):
             gone[item] = WITH_NAMESPACE
-        elif any(place in places for place in item.links) and not (isinstance(item, Sysctl) and item.forwards and item in released):
+        elif any(place in places for place in item.links) and not (
+            isinstance(item, Sysctl) and item.forwards and item in released
+        ):
             gone[item] = WITH_LINK  # but forwarding is switched off before the link goes, not along with it
     return gone
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from typing import Callable, Iterable, Optional
+from collections.abc import Iterable
+from typing import Callable, Optional
 
 from .compile.wanted import Wanted
 from .desired.names import where
@@ -37,13 +38,20 @@ OwnerOf = Callable[[KernelObject], str]
 def check_privileges() -> list[str]:
     """Root and pyroute2 must be there; returns warnings."""
     if os.geteuid() != 0 or not _has_capabilities():
-        raise MissingDependency("network namespaces need root, with the capabilities net_admin and sys_admin, on the managed host; "
-                                "run the task with become: true")
+        raise MissingDependency(
+            "network namespaces need root, with the capabilities net_admin and sys_admin, on the managed host; "
+            "run the task with become: true"
+        )
     if not has_pyroute2():
-        raise MissingDependency("the Python library pyroute2 was not found on this host; install the package python3-pyroute2, "
-                                "or `pip install pyroute2` for the interpreter that Ansible uses")
+        raise MissingDependency(
+            "the Python library pyroute2 was not found on this host; install the package python3-pyroute2, "
+            "or `pip install pyroute2` for the interpreter that Ansible uses"
+        )
     if _in_other_mount_namespace():
-        return ["this runs in another mount namespace than the host's init; namespaces made here may not be visible to the host"]
+        return [
+            "this runs in another mount namespace than the host's init; namespaces made here may not "
+            "be visible to the host"
+        ]
     return []
 
 
@@ -78,7 +86,10 @@ def has_pyroute2() -> bool:
 
 def has_force_forwarding(system: System) -> bool:
     """Whether IPv6 forwarding can be enabled for a single interface (Linux 6.17)."""
-    return not os.environ.get(NO_FORCE_FORWARDING) and system.files.sysctl("net/ipv6/conf/default/force_forwarding") is not None
+    return (
+        not os.environ.get(NO_FORCE_FORWARDING)
+        and system.files.sysctl("net/ipv6/conf/default/force_forwarding") is not None
+    )
 
 
 def is_ours(link: Link) -> bool:
@@ -88,25 +99,35 @@ def is_ours(link: Link) -> bool:
 def check_run_netns(system: System, really: bool) -> None:
     reason = system.mounts.why_unfit(really)
     if reason:
-        raise MissingDependency(f"/run/netns cannot hold namespaces: {reason}; it must be a directory in which root can mount "
-                                "(in an unprivileged user namespace, mount a tmpfs on /run first)")
+        raise MissingDependency(
+            f"/run/netns cannot hold namespaces: {reason}; it must be a directory in which root can mount "
+            "(in an unprivileged user namespace, mount a tmpfs on /run first)"
+        )
 
 
 def check_processes(system: System, steps: Iterable[Change]) -> None:
     """A namespace that is still in use would live on without a name, and its links with it."""
-    doomed = {system.mounts.state(change.item.name).identity: change.item for change in steps
-              if isinstance(change.item, Namespace) and change.after is None}
+    doomed = {
+        system.mounts.state(change.item.name).identity: change.item
+        for change in steps
+        if isinstance(change.item, Namespace) and change.after is None
+    }
     doomed.pop(None, None)
     for identity, living in processes.inside(name for name in doomed if name).items():
         item = doomed[identity]
         blocking = [process for process in living if process.holds or item.processes == "fail"]
         if blocking:
             listed = ", ".join(str(process) for process in blocking[:10])
-            raise Clash(f"name: namespace {item.name!r} is in use by {len(blocking)} process{'es' if len(blocking) > 1 else ''}: {listed}; "
-                        + ("stop them first" if item.processes == "kill" else "stop them first, or set processes: kill"))
+            raise Clash(
+                f"name: namespace {item.name!r} is in use by {len(blocking)} "
+                f"process{'es' if len(blocking) > 1 else ''}: {listed}; "
+                + ("stop them first" if item.processes == "kill" else "stop them first, or set processes: kill")
+            )
 
 
-def check_clashes(state: State, wanted: Wanted, snapshot: Snapshot, ours: set[KernelObject], owner_of: OwnerOf, single: bool) -> None:
+def check_clashes(
+    state: State, wanted: Wanted, snapshot: Snapshot, ours: set[KernelObject], owner_of: OwnerOf, single: bool
+) -> None:
     """Refuse names and addresses that are somebody else's."""
     _check_namespaces(state, snapshot, ours, owner_of, single)
     for number, veth in enumerate(state.veths):
@@ -118,8 +139,8 @@ def check_clashes(state: State, wanted: Wanted, snapshot: Snapshot, ours: set[Ke
             _check_there(f"{where_from}peer", veth.end, snapshot)
         else:
             _check_pair(where_from, veth.end, veth.peer, snapshot, ours, owner_of, single)
-    for list_name, items in (("nat", state.nat), ("forwards", state.forwards)):
-        for number, item in enumerate(items):
+    for list_name in ("nat", "forwards"):
+        for number, item in enumerate(getattr(state, list_name)):
             _check_netns_known("netns" if single else f"{list_name}[{number}].netns", item.netns, state, snapshot)
     _check_addresses(state, snapshot, single)
     _check_default_routes(wanted, snapshot, state)
@@ -127,22 +148,32 @@ def check_clashes(state: State, wanted: Wanted, snapshot: Snapshot, ours: set[Ke
 
 
 def check_forwards_of_others(state: State, others: dict) -> None:
-    check_forwards(state.forwards, [(name, forward) for name, owner in others.items() for forward in owner.state.forwards])
+    check_forwards(
+        state.forwards, [(name, forward) for name, owner in others.items() for forward in owner.state.forwards]
+    )
 
 
-def _check_namespaces(state: State, snapshot: Snapshot, ours: set[KernelObject], owner_of: OwnerOf, single: bool) -> None:
+def _check_namespaces(
+    state: State, snapshot: Snapshot, ours: set[KernelObject], owner_of: OwnerOf, single: bool
+) -> None:
     for number, netns in enumerate(state.namespaces):
         item = Namespace(netns.name)
         if single or item in ours or not snapshot.exists(netns.name):
             continue
-        raise Clash(f"namespaces[{number}].name: namespace {netns.name!r} exists and was not made by linuxnet.netns; "
-                    "choose another name, or remove it first (linuxnet.netns.netns with state: absent)")
+        raise Clash(
+            f"namespaces[{number}].name: namespace {netns.name!r} exists and was not made by linuxnet.netns; "
+            "choose another name, or remove it first (linuxnet.netns.netns with state: absent)"
+        )
 
 
 def _check_netns_known(option: str, netns: str, state: State, snapshot: Snapshot) -> None:
     if netns and netns not in {item.name for item in state.namespaces} and not snapshot.exists(netns):
-        raise InvalidOption(option, netns, "is an unknown namespace: it does not exist on this host",
-                            "make it first with linuxnet.netns.netns, or list it under namespaces of the topology")
+        raise InvalidOption(
+            option,
+            netns,
+            "is an unknown namespace: it does not exist on this host",
+            "make it first with linuxnet.netns.netns, or list it under namespaces of the topology",
+        )
 
 
 def _check_bridge(option: str, end: End, state: State, snapshot: Snapshot) -> None:
@@ -157,12 +188,19 @@ def _check_bridge(option: str, end: End, state: State, snapshot: Snapshot) -> No
 def _check_there(option: str, end: End, snapshot: Snapshot) -> None:
     link = snapshot.links(end.netns).get(end.name)
     if link is None:
-        raise InvalidOption(option, None, f"is needed to make {end}, which does not exist", "give peer.name and peer.netns")
+        raise InvalidOption(
+            option, None, f"is needed to make {end}, which does not exist", "give peer.name and peer.netns"
+        )
     if link.type != "veth":
-        raise Clash(f"name: {end.name!r} {where(end.netns)} is a link of type {link.type or 'physical'}, not a veth; choose another name")
+        raise Clash(
+            f"name: {end.name!r} {where(end.netns)} is a link of type {link.type or 'physical'}, not "
+            "a veth; choose another name"
+        )
 
 
-def _check_pair(prefix: str, end: End, peer: End, snapshot: Snapshot, ours: set[KernelObject], owner_of: OwnerOf, single: bool) -> None:
+def _check_pair(
+    prefix: str, end: End, peer: End, snapshot: Snapshot, ours: set[KernelObject], owner_of: OwnerOf, single: bool
+) -> None:
     """Each end must be free, ours, or (for a single module) the very pair that is asked for."""
     asked = {end.place, peer.place}
     for option, one in (("name", end), ("peer.name", peer)):
@@ -171,15 +209,24 @@ def _check_pair(prefix: str, end: End, peer: End, snapshot: Snapshot, ours: set[
             continue
         pair = snapshot.pair_at(one.place)
         exact = pair is not None and set(pair.links) == asked
-        known = pair is not None and (pair in ours or is_ours(link) or any(
-            isinstance(item, VethPair) and one.place in item.links for item in ours))
+        known = pair is not None and (
+            pair in ours
+            or is_ours(link)
+            or any(isinstance(item, VethPair) and one.place in item.links for item in ours)
+        )
         owner = owner_of(pair) if pair is not None else ""
         if owner and not exact:
-            raise Clash(f"{prefix}{option}: {one.name!r} {where(one.netns)} belongs to {owner}; choose another name or remove it there")
+            raise Clash(
+                f"{prefix}{option}: {one.name!r} {where(one.netns)} belongs to {owner}; choose "
+                "another name or remove it there"
+            )
         if known or (single and exact):
             continue
-        raise Clash(f"{prefix}{option}: {one.name!r} {where(one.netns)} is taken by {_describe(link, pair, one)}, which was not made by "
-                    "linuxnet.netns; choose another name, or remove that link first")
+        raise Clash(
+            f"{prefix}{option}: {one.name!r} {where(one.netns)} is taken by "
+            f"{_describe(link, pair, one)}, which was not made by "
+            "linuxnet.netns; choose another name, or remove that link first"
+        )
 
 
 def _describe(link: Link, pair: Optional[VethPair], one: End) -> str:
@@ -201,8 +248,11 @@ def _check_addresses(state: State, snapshot: Snapshot, single: bool) -> None:
         for option, end in zip(("addresses", "peer.addresses"), veth.ends):
             if end.addresses:
                 if end.netns not in foreign:
-                    foreign[end.netns] = [(snapshot.links(end.netns)[link], item) for link, item in snapshot.all_addresses(end.netns)
-                                          if (end.netns, link) not in mine]
+                    foreign[end.netns] = [
+                        (snapshot.links(end.netns)[link], item)
+                        for link, item in snapshot.all_addresses(end.netns)
+                        if (end.netns, link) not in mine
+                    ]
                 _check_end_addresses(option if single else f"veths[{number}].{option}", end, foreign[end.netns])
 
 
@@ -213,14 +263,20 @@ def _check_end_addresses(option: str, end: End, foreign: list[tuple[Link, Addres
         theirs = network_of(there.address)
         for number, item in enumerate(end.addresses or ()):
             if item.ip == there.address.ip:
-                raise Clash(f"{option}[{number}]: {str(item)!r} is already an address of interface {link.name} {where(end.netns)}, which was {whose}; "
-                            "choose another address")
+                raise Clash(
+                    f"{option}[{number}]: {str(item)!r} is already an address of interface "
+                    f"{link.name} {where(end.netns)}, which was {whose}; "
+                    "choose another address"
+                )
             wanted = network_of(item)
             if link.name == "lo" or own_table or not theirs or not wanted or theirs.version != wanted.version:
                 continue
             if theirs.subnet_of(wanted):  # type: ignore[arg-type]
-                raise Clash(f"{option}[{number}]: {str(item)!r} overlaps {there.address} of interface {link.name} {where(end.netns)}, "
-                            f"which was {whose}; choose another network")
+                raise Clash(
+                    f"{option}[{number}]: {str(item)!r} overlaps {there.address} of interface "
+                    f"{link.name} {where(end.netns)}, "
+                    f"which was {whose}; choose another network"
+                )
 
 
 def _check_default_routes(wanted: Wanted, snapshot: Snapshot, state: State) -> None:
@@ -232,12 +288,16 @@ def _check_default_routes(wanted: Wanted, snapshot: Snapshot, state: State) -> N
             continue
         if item.netns not in foreign:
             foreign[item.netns] = {
-                (route.table, str(route.network), route.metric): link for link, route in snapshot.all_routes(item.netns)
-                if (item.netns, link) not in mine and route.protocol != ROUTE_PROTOCOL}
+                (route.table, str(route.network), route.metric): link
+                for link, route in snapshot.all_routes(item.netns)
+                if (item.netns, link) not in mine and route.protocol != ROUTE_PROTOCOL
+            }
         link = foreign[item.netns].get((item.table, item.to, item.metric), item.link)
         if link != item.link:
-            raise Clash(f"{item}: there is a route to {item.to} through {link or 'nowhere'} already, "
-                        "which was not made by linuxnet.netns; use another metric or table")
+            raise Clash(
+                f"{item}: there is a route to {item.to} through {link or 'nowhere'} already, "
+                "which was not made by linuxnet.netns; use another metric or table"
+            )
 
 
 def _check_sysctls(state: State, snapshot: Snapshot, single: bool) -> None:
@@ -251,6 +311,15 @@ def _check_sysctls(state: State, snapshot: Snapshot, single: bool) -> None:
             link = Sysctl(netns.name, path).link
             option = f"{'' if single else f'namespaces[{number}].'}sysctls.{path.replace('/', '.')}"
             if link is not None and link not in ends and not (there and link in snapshot.links(netns.name)):
-                raise InvalidOption(option, value, f"names interface {link}, which is not {where(netns.name)}", "make the interface first")
-            if snapshot.sysctl(netns.name if there else "", path) is None and not snapshot.system.files.exists(f"/proc/sys/{path}"):
-                raise InvalidOption(option, value, "is not a sysctl of this kernel", "check the spelling with `sysctl -a`")
+                raise InvalidOption(
+                    option,
+                    value,
+                    f"names interface {link}, which is not {where(netns.name)}",
+                    "make the interface first",
+                )
+            if snapshot.sysctl(netns.name if there else "", path) is None and not snapshot.system.files.exists(
+                f"/proc/sys/{path}"
+            ):
+                raise InvalidOption(
+                    option, value, "is not a sysctl of this kernel", "check the spelling with `sysctl -a`"
+                )

@@ -37,8 +37,12 @@ def router_topology(namespaces: Any, uplink: Any = ()) -> dict[str, list[dict[st
         found["nat"] += behind.nat(uplink)
         for option, forward in behind.forwards(uplink):
             if forward["name"] in names:
-                raise InvalidOption(f"{option}.name", forward["name"], f"is the name of {names[forward['name']]} too",
-                                    "give each forward a name of its own")
+                raise InvalidOption(
+                    f"{option}.name",
+                    forward["name"],
+                    f"is the name of {names[forward['name']]} too",
+                    "give each forward a name of its own",
+                )
             names[forward["name"]] = option
             found["forwards"].append(forward)
     return found
@@ -59,10 +63,14 @@ class _Behind:
         for number, gateway in enumerate(self.gateways):
             networks = [address.network for address in self.addresses if address.version == gateway.version]
             if not any(gateway.ip in network for network in networks):
-                reason = (f"is outside the networks of addresses ({', '.join(map(str, networks))})" if networks
-                          else f"is IPv{gateway.version}, but addresses holds no IPv{gateway.version} address")
-                raise InvalidOption(f"{where}.gateways[{number}]", str(gateway), reason,
-                                    "put both ends into one network")
+                reason = (
+                    f"is outside the networks of addresses ({', '.join(map(str, networks))})"
+                    if networks
+                    else f"is IPv{gateway.version}, but addresses holds no IPv{gateway.version} address"
+                )
+                raise InvalidOption(
+                    f"{where}.gateways[{number}]", str(gateway), reason, "put both ends into one network"
+                )
         routed = {gateway.version for gateway in self.gateways}
         self.reached: dict[int, cidr.Address] = {
             address.version: address.ip for address in reversed(self.addresses) if address.version in routed
@@ -109,15 +117,21 @@ class _Behind:
         if "to_address" in options:
             families = {cidr.address(f"{where}.to_address", str(options["to_address"])).version}
         if not families:
-            raise InvalidOption(f"{where}.to_address", None,
-                                "has no default: the namespace has no address with a gateway of its family",
-                                "give the namespace addresses and gateways, or the forward a to_address")
+            raise InvalidOption(
+                f"{where}.to_address",
+                None,
+                "has no default: the namespace has no address with a gateway of its family",
+                "give the namespace addresses and gateways, or the forward a to_address",
+            )
         for option in ("listen_address", "sources"):
             given = {version for version, _text in _by_family(where, option, options)}
             if given and not given & families:
-                raise InvalidOption(f"{where}.{option}", options[option],
-                                    f"is IPv{min(given)}, but the forward leads to IPv{min(families)}",
-                                    "use one family, or give the namespace an address and a gateway of the other one")
+                raise InvalidOption(
+                    f"{where}.{option}",
+                    options[option],
+                    f"is IPv{min(given)}, but the forward leads to IPv{min(families)}",
+                    "use one family, or give the namespace an address and a gateway of the other one",
+                )
             families = families & given if given else families
         return sorted(families)
 
@@ -136,8 +150,11 @@ class _Behind:
         """Stable: it says what tells forwards apart, not where they stand in the list."""
         protocols = sorted(set(_texts(f"{where}.protocol", forward.get("protocol", "tcp"))))
         family = ["v6"] if version == 6 else []
-        return _shortened("-".join([
-            self.name, *protocols, forward["port"].replace(" ", ""), *forward.get("listen_address", ()), *family]))
+        return _shortened(
+            "-".join(
+                [self.name, *protocols, forward["port"].replace(" ", ""), *forward.get("listen_address", ()), *family]
+            )
+        )
 
 
 def host_interface(netns: str) -> str:
@@ -147,15 +164,15 @@ def host_interface(netns: str) -> str:
         return link_name("interface", plain)
     except InvalidOption:
         kept = "".join(char for char in plain if char.isascii() and (char.isalnum() or char in "-_."))
-        return f"{kept[:IFNAMSIZ - 8]}-{_digest(netns)}"
+        return f"{kept[: IFNAMSIZ - 8]}-{_digest(netns)}"
 
 
 def _shortened(name: str) -> str:
     """A name fit for a NAT or a forward, the same whenever it is asked for."""
-    if name.isascii() and name.isprintable() and not set(name) & set("\"\\") and len(name) <= _NAME_BYTES:
+    if name.isascii() and name.isprintable() and not set(name) & set('"\\') and len(name) <= _NAME_BYTES:
         return name
-    kept = "".join(char for char in name if char.isascii() and char.isprintable() and char not in "\"\\")
-    return f"{kept[:_NAME_BYTES - 7]}-{_digest(name)}"
+    kept = "".join(char for char in name if char.isascii() and char.isprintable() and char not in '"\\')
+    return f"{kept[: _NAME_BYTES - 7]}-{_digest(name)}"
 
 
 def _digest(text: str) -> str:

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterable, Optional
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Optional
 
-from .doors import netlink_messages as wire, processes
+from .doors import netlink_messages as wire
+from .doors import processes
 from .doors.in_namespace import in_namespaces
 from .doors.netlink import ALIAS
 from .doors.netns_mounts import NameState
@@ -56,8 +58,15 @@ class Snapshot:
     def prefetch(self, objects: Iterable[KernelObject]) -> None:
         """Read all that these objects need, a namespace at a time."""
         objects = list(objects)
-        networks = sorted({netns for item in objects if "links" in item.needs for netns in item.netns_names if netns != NOWHERE})
-        deep = {netns for item in objects if "addresses" in item.needs or "routes" in item.needs for netns in item.netns_names}
+        networks = sorted(
+            {netns for item in objects if "links" in item.needs for netns in item.netns_names if netns != NOWHERE}
+        )
+        deep = {
+            netns
+            for item in objects
+            if "addresses" in item.needs or "routes" in item.needs
+            for netns in item.netns_names
+        }
         deep |= {netns for item in objects if isinstance(item, VethPair) for netns in item.netns_names}
         self.system.netlink.expect(netns for netns in networks if self.exists(netns))
         for netns in networks:
@@ -90,13 +99,17 @@ class Snapshot:
         if self._pairs is None:
             self._pairs = {}
             by_indexes: dict[tuple[int, int, bool], list[tuple[str, wire.Link]]] = {}
-            veths = [(netns, link) for netns, links in self._links.items() for link in links.values() if link.type == "veth"]
+            veths = [
+                (netns, link) for netns, links in self._links.items() for link in links.values() if link.type == "veth"
+            ]
             for netns, link in veths:
                 by_indexes.setdefault((link.index, link.peer, link.peer_netnsid is None), []).append((netns, link))
             for netns, link in veths:
                 others = by_indexes.get((link.peer, link.index, link.peer_netnsid is None), [])
                 peer = next((other for other in others if self._is_peer(netns, link, *other)), None)
-                settings = tuple({"mac": end.mac, "mtu": end.mtu} if end else {} for end in (link, peer[1] if peer else None))
+                settings = tuple(
+                    {"mac": end.mac, "mtu": end.mtu} if end else {} for end in (link, peer[1] if peer else None)
+                )
                 pair = veth_pair((netns, link.name), (peer[0], peer[1].name) if peer else (NOWHERE, NOWHERE), settings)  # type: ignore[arg-type]
                 self._pairs[netns, link.name] = pair
         return self._pairs
@@ -128,14 +141,18 @@ class Snapshot:
         if netns not in self._global_addresses:
             self._load_addresses(netns)
             self._global_addresses[netns] = [
-                (link, item) for link, found in self._addresses[netns].items() for item in found.values()
-                if item.address.version == 4 or not item.address.is_link_local]
+                (link, item)
+                for link, found in self._addresses[netns].items()
+                for item in found.values()
+                if item.address.version == 4 or not item.address.is_link_local
+            ]
         return self._global_addresses[netns]
 
     def _load_addresses(self, netns: str) -> None:
         if netns in self._addresses:
             return
-        self._addresses[netns] = by_link = {}
+        by_link: dict[str, dict[str, wire.Address]] = {}
+        self._addresses[netns] = by_link
         if self.exists(netns):
             names = {link.index: link.name for link in self.links(netns).values()}
             for item in self.system.netlink.addresses(netns):
@@ -152,7 +169,10 @@ class Snapshot:
         self._load_routes(netns)
         if netns not in self._route_objects:
             self._route_objects[netns] = dict(
-                observed_route(netns, link, route) for link, route in self._routes[netns] if route.protocol not in _NOT_CONFIGURED)
+                observed_route(netns, link, route)
+                for link, route in self._routes[netns]
+                if route.protocol not in _NOT_CONFIGURED
+            )
         return self._route_objects[netns]
 
     def _load_routes(self, netns: str) -> None:
@@ -219,7 +239,7 @@ class Snapshot:
         return value
 
     def _in_new_namespace(self, path: str) -> Optional[str]:
-        """A forwarding switch as the kernel sets it in a new namespace: IPv4's are copied from the host's, IPv6's are off."""
+        """A forwarding switch as the kernel sets it in a new namespace: IPv4's copied from the host's, IPv6's off."""
         parts = path.split("/")
         if parts[1] == "ipv6":
             return "0"

@@ -51,7 +51,9 @@ class System:
         try:
             return self._indexes[netns][link]
         except KeyError:
-            raise SystemRefused(f"there is no interface {link} {'in ' + netns if netns else 'on the host'}", errno.ENODEV) from None
+            raise SystemRefused(
+                f"there is no interface {link} {'in ' + netns if netns else 'on the host'}", errno.ENODEV
+            ) from None
 
     def add_veth(self, end: dict[str, Any], peer: dict[str, Any]) -> None:
         """Make a pair and mark both ends as ours. Ends are dicts of netns, name, mac, mtu and up."""
@@ -95,7 +97,9 @@ class System:
         deadline = time.monotonic() + _SETTLE
         pause = 0.002
         while True:
-            there = {netns: {item.name for item in self.netlink.links(netns)} for netns in {netns for netns, _link in links}}
+            there = {
+                netns: {item.name for item in self.netlink.links(netns)} for netns in {netns for netns, _link in links}
+            }
             left = [(netns, link) for netns, link in links if link in there[netns]]
             if not left or time.monotonic() > deadline:
                 return left

@@ -81,6 +81,8 @@ def test_a_small_case_line_by_line():
         "forwards": ['meta nfproto ipv4 tcp dport 10105 counter dnat ip to 10.0.0.2 comment "forward in"'],
         "nat_prerouting": [
             "type nat hook prerouting priority -110; policy accept;",
+            "ip daddr 127.0.0.0/8 return",
+            "ip6 daddr ::1 return",
             "fib daddr type local jump forwards",
         ],
         "forwards_from_host": ['meta nfproto ipv4 tcp dport 10105 counter dnat ip to 10.0.0.2 comment "forward in"'],
@@ -258,10 +260,10 @@ def test_nats(options, line):
 
 
 def test_a_nat_of_both_families_is_two_rules():
-    found = compiled(nat=((nat(source=["10.0.0.0/30", "fd00::/64"], exclude=["fd09::/64"]), ("a0",)),))
+    found = compiled(nat=((nat(source=["10.0.0.0/30", "fd0::/64"], exclude=["fd9::/64"]), ("a0",)),))
     assert found["nat_postrouting"][1:] == [
         'ip saddr { 10.0.0.0/30 } oifname != { "a0", "lo" } counter masquerade comment "nat out"',
-        'ip6 saddr { fd00::/64 } oifname != { "a0", "lo" } ip6 daddr != { fd09::/64 } counter masquerade comment "nat out"',
+        'ip6 saddr { fd0::/64 } oifname != { "a0", "lo" } ip6 daddr != { fd9::/64 } counter masquerade comment "nat out"',
     ]
 
 

@@ -21,8 +21,9 @@ with the number of namespaces is an element of a set, not a rule, wherever a rul
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Iterable, Iterator, Optional
+from typing import Optional
 
 from ..desired import cidr
 from ..desired.netns_forward import Forward
@@ -70,7 +71,9 @@ def compile_ruleset(rules: Ruleset) -> Optional[str]:
     if not (rules.inside or rules.nat or rules.forwards):
         return None
     chains = [*_sources(rules), *_destination_nat(rules), *_filter(rules), *_source_nat(rules)]
-    return "".join(f"\tchain {name} {{\n" + "".join(f"\t\t{line}\n" for line in lines) + "\t}\n" for name, lines in chains if lines)
+    return "".join(
+        f"\tchain {name} {{\n" + "".join(f"\t\t{line}\n" for line in lines) + "\t}\n" for name, lines in chains if lines
+    )
 
 
 Chain = tuple[str, list[str]]
@@ -109,8 +112,10 @@ def _nfproto(version: int) -> str:
 
 def collapse(networks: Iterable[cidr.Network]) -> list:
     """Networks without overlaps (nft refuses them in a set); a single address is written without prefix length."""
-    return [item.network_address if item.prefixlen == item.max_prefixlen else item
-            for item in ipaddress.collapse_addresses(networks)]  # type: ignore[type-var]
+    return [
+        item.network_address if item.prefixlen == item.max_prefixlen else item
+        for item in ipaddress.collapse_addresses(networks)
+    ]  # type: ignore[type-var]
 
 
 # -- prerouting, raw: forged sources --
@@ -123,23 +128,36 @@ def _sources(rules: Ruleset) -> Iterator[Chain]:
     localnet = [item.link for item in rules.inside if item.localnet]
     lines = [f"iifname {_names(localnet)} ip daddr 127.0.0.0/8 drop"] if localnet else []
     for version in VERSIONS:
-        hosts = [(item.link, net.network_address) for item in guarded for net in cidr.of_version(item.sources or (), version)
-                 if net.prefixlen == net.max_prefixlen]
+        hosts = [
+            (item.link, net.network_address)
+            for item in guarded
+            for net in cidr.of_version(item.sources or (), version)
+            if net.prefixlen == net.max_prefixlen
+        ]
         if hosts:
             lines.append(f"iifname . {_family(version)} saddr {_pairs(hosts)} accept")
     wide = {item.link: [net for net in item.sources or () if net.prefixlen < net.max_prefixlen] for item in guarded}
     wide = {link: nets for link, nets in wide.items() if nets}
     for link, nets in sorted(wide.items()):
-        yield chain_name("source", link), [
-            f"{_family(version)} saddr {_set(collapse(cidr.of_version(nets, version)))} accept"
-            for version in VERSIONS if cidr.of_version(nets, version)]
+        yield (
+            chain_name("source", link),
+            [
+                f"{_family(version)} saddr {_set(collapse(cidr.of_version(nets, version)))} accept"
+                for version in VERSIONS
+                if cidr.of_version(nets, version)
+            ],
+        )
     if wide:
         lines.append("iifname vmap " + _set(f'"{link}" : jump {chain_name("source", link)}' for link in sorted(wide)))
     if guarded:
-        # Neighbour discovery speaks from link-local and unspecified addresses, but who routes is not for a namespace to say.
-        lines += [f"iifname {_names(item.link for item in guarded)} icmpv6 type {{ nd-router-advert, nd-redirect }} drop"]
-        lines += [f"iifname {_names(item.link for item in guarded)} ip6 saddr {{ fe80::/10, :: }} accept",
-                  f"iifname {_names(item.link for item in guarded)} drop"]
+        # Neighbour discovery speaks from link-local and unspecified addresses; who routes is not for a namespace to say.
+        lines += [
+            f"iifname {_names(item.link for item in guarded)} icmpv6 type {{ nd-router-advert, nd-redirect }} drop"
+        ]
+        lines += [
+            f"iifname {_names(item.link for item in guarded)} ip6 saddr {{ fe80::/10, :: }} accept",
+            f"iifname {_names(item.link for item in guarded)} drop",
+        ]
     if lines:
         yield "raw_prerouting", [_base("filter", "prerouting", RAW), *lines]
 
@@ -154,21 +172,27 @@ def _destination_nat(rules: Ruleset) -> Iterator[Chain]:
     if incoming:
         yield "forwards", incoming
         # What comes over a wire for 127.0.0.1 is about to be dropped as a martian; DNAT would make it a valid packet.
-        yield "nat_prerouting", [
-            _base("nat", "prerouting", DSTNAT),
-            "ip daddr 127.0.0.0/8 return",
-            "ip6 daddr ::1 return",
-            "fib daddr type local jump forwards",
-        ]
+        yield (
+            "nat_prerouting",
+            [
+                _base("nat", "prerouting", DSTNAT),
+                "ip daddr 127.0.0.0/8 return",
+                "ip6 daddr ::1 return",
+                "fib daddr type local jump forwards",
+            ],
+        )
     if local:
         # Of the loopback networks only 127.0.0.1: 127.0.0.53, for one, is the host's own resolver.
         yield "forwards_from_host", local
-        yield "nat_output", [
-            _base("nat", "output", DSTNAT),
-            "ip daddr 127.0.0.0/8 ip daddr != 127.0.0.1 return",
-            "ip6 daddr ::1 return",
-            "fib daddr type local jump forwards_from_host",
-        ]
+        yield (
+            "nat_output",
+            [
+                _base("nat", "output", DSTNAT),
+                "ip daddr 127.0.0.0/8 ip daddr != 127.0.0.1 return",
+                "ip6 daddr ::1 return",
+                "fib daddr type local jump forwards_from_host",
+            ],
+        )
 
 
 def _dnat(forward: Forward, behind: Optional[tuple[str, ...]]) -> Iterator[str]:
@@ -189,8 +213,10 @@ def _dnat(forward: Forward, behind: Optional[tuple[str, ...]]) -> Iterator[str]:
     if listen:
         match.append(f"{family} daddr {_set(listen)}")
     for protocol in forward.protocol:
-        yield (f'{" ".join(match)} {protocol} dport {forward.port} counter dnat {family} to '
-               f'{_target(forward, protocol)} comment "forward {forward.name}"')
+        yield (
+            f"{' '.join(match)} {protocol} dport {forward.port} counter dnat {family} to "
+            f'{_target(forward, protocol)} comment "forward {forward.name}"'
+        )
 
 
 def _target(forward: Forward, protocol: str) -> str:
@@ -218,7 +244,9 @@ def _filter(rules: Ruleset) -> Iterator[Chain]:
     accepting = ["ct state established,related accept", *jump]
     if links:
         friendly = {item.link: item.friends for item in rules.inside if item.friends}
-        groups = sorted({(item.link, *friends) for item in rules.inside for friends in [friendly.get(item.link, ())] if friends})
+        groups = sorted(
+            {(item.link, *friends) for item in rules.inside for friends in [friendly.get(item.link, ())] if friends}
+        )
         among = [f"iifname {_names([link])} oifname {_names(friends)} accept" for link, *friends in groups]
         everyone = {link for link, *friends in groups}
         if everyone and all({link, *friends} == everyone for link, *friends in groups):
@@ -241,8 +269,11 @@ def _filter(rules: Ruleset) -> Iterator[Chain]:
 def _declared_forwards(rules: Ruleset) -> Iterator[str]:
     for forward, _behind in rules.forwards:
         for protocol in forward.protocol:
-            yield (f"ct status dnat {_family(forward.version)} daddr {forward.to_address} {protocol} dport {forward.to_port} "
-                   f'accept comment "forward {forward.name}"')
+            yield (
+                f"ct status dnat {_family(forward.version)} daddr {forward.to_address} {protocol} "
+                f"dport {forward.to_port} "
+                f'accept comment "forward {forward.name}"'
+            )
 
 
 def _declared_nat(rules: Ruleset, inside: set[str]) -> Iterator[str]:
@@ -252,8 +283,10 @@ def _declared_nat(rules: Ruleset, inside: set[str]) -> Iterator[str]:
     for nat, _own in rules.nat:
         if nat.forward and nat.out_interface:
             for version in nat.versions:
-                yield (f"{_family(version)} saddr {_set(collapse(cidr.of_version(nat.source, version)))} "
-                       f"oifname {_names(nat.out_interface)} ct state new accept")
+                yield (
+                    f"{_family(version)} saddr {_set(collapse(cidr.of_version(nat.source, version)))} "
+                    f"oifname {_names(nat.out_interface)} ct state new accept"
+                )
     if not anywhere:
         return
     own_links = {link for _nat, own in anywhere for link in own}
@@ -269,7 +302,9 @@ def _declared_nat(rules: Ruleset, inside: set[str]) -> Iterator[str]:
 def _replies(rules: Ruleset) -> Iterator[str]:
     """Replies of declared flows, told by how they began: on a link that was closed, no other flow gets through."""
     for version in VERSIONS:
-        sources = collapse(net for nat, _own in rules.nat if nat.forward for net in cidr.of_version(nat.source, version))
+        sources = collapse(
+            net for nat, _own in rules.nat if nat.forward for net in cidr.of_version(nat.source, version)
+        )
         if sources:
             yield f"ct state established,related ct original {_family(version)} saddr {_set(sources)} accept"
     if rules.forwards:

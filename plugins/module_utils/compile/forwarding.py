@@ -11,8 +11,9 @@ makes interfaces forget the default routes that they learnt by router advertisem
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Iterable, Mapping, Optional
+from typing import Optional
 
 from ..desired import cidr
 from ..desired.names import HOST
@@ -30,7 +31,7 @@ IPV4_GLOBAL = "net/ipv4/conf/all/forwarding"
 
 @dataclass(frozen=True)
 class Paths:
-    """What a state's flows need in one namespace: links to forward on by IP version, and links with localhost redirected."""
+    """What a state's flows need in one namespace: links to forward on by IP version, links with localhost redirected."""
 
     forward: dict[int, tuple[str, ...]]
     localnet: tuple[str, ...]
@@ -38,7 +39,7 @@ class Paths:
 
 def namespaces_concerned(state: State) -> set[str]:
     """Namespaces whose ruleset this state has a part in."""
-    found = {item.netns for item in (*state.nat, *state.forwards)}
+    found = {item.netns for item in state.rules}
     if state.closed and any(_host_ends(veth) for veth in state.veths):
         found.add(HOST)
     return found
@@ -55,7 +56,8 @@ def view(netns: str, states: Iterable[State], snapshot: Snapshot, ours: Iterable
     """Which link leads where in *netns*, by all that is declared for it and all that is there."""
     ends = [end for state in states for veth in state.veths for end in veth.ends if end.netns == netns]
     return reach(
-        ends, ours,
+        ends,
+        ours,
         [(link, item.address.network) for link, item in snapshot.all_addresses(netns) if link != "lo"],
         [(link, route.network, route.table) for link, route in snapshot.all_routes(netns) if link],
     )
@@ -68,8 +70,10 @@ def paths(netns: str, state: State, where: Reach, inside: Iterable[str]) -> Path
     for nat in state.nat:
         if nat.netns == netns and nat.forward:
             for version in nat.versions:
-                forward[version] |= {*where.towards(cidr.of_version(nat.source, version)),
-                                     *(nat.out_interface or where.defaults[version])}
+                forward[version] |= {
+                    *where.towards(cidr.of_version(nat.source, version)),
+                    *(nat.out_interface or where.defaults[version]),
+                }
     for item in state.forwards:
         if item.netns == netns:
             behind = where.towards([cidr.network("to_address", str(item.to_address))])
@@ -79,8 +83,8 @@ def paths(netns: str, state: State, where: Reach, inside: Iterable[str]) -> Path
     if netns == HOST and state.closed and not state.isolate:
         for veth in state.veths:
             for end in _host_ends(veth):
-                for item in (address for one in veth.ends for address in one.addresses or ()):
-                    forward[item.version].add(end.name)
+                for version in {address.version for one in veth.ends for address in one.addresses or ()}:
+                    forward[version].add(end.name)
     return Paths({version: tuple(sorted(links)) for version, links in forward.items()}, tuple(sorted(localnet)))
 
 
@@ -88,31 +92,48 @@ def _takes_localhost(listen: tuple[cidr.Address, ...]) -> bool:
     return not listen or any(str(item) == "127.0.0.1" for item in listen)
 
 
-def sysctls(netns: str, needs: Paths, snapshot: Snapshot, ours: Iterable[str], keys_of: Mapping[KernelObject, Value],
-            per_interface_v6: bool) -> dict[Sysctl, str]:
+def sysctls(
+    netns: str,
+    needs: Paths,
+    snapshot: Snapshot,
+    ours: Iterable[str],
+    keys_of: Mapping[KernelObject, Value],
+    per_interface_v6: bool,
+) -> dict[Sysctl, str]:
     """The switches for *needs*. *keys_of* are those that this owner holds already: once accept_ra was changed to
     survive the global IPv6 switch, it has to stay so."""
     found = {Sysctl(netns, f"net/ipv4/conf/{link}/forwarding"): "1" for link in needs.forward[4]}
     found.update({Sysctl(netns, f"net/ipv4/conf/{link}/route_localnet"): "1" for link in needs.localnet})
-    if not needs.forward[6] or (snapshot.sysctl(netns, IPV6_GLOBAL) == "1" and Sysctl(netns, IPV6_GLOBAL) not in keys_of):
+    if not needs.forward[6] or (
+        snapshot.sysctl(netns, IPV6_GLOBAL) == "1" and Sysctl(netns, IPV6_GLOBAL) not in keys_of
+    ):
         return found  # the host is an IPv6 router already, by somebody else's decision
     if per_interface_v6:
         found.update({Sysctl(netns, f"net/ipv6/conf/{link}/force_forwarding"): "1" for link in needs.forward[6]})
         return found
     for link in snapshot.links(netns):
         key = Sysctl(netns, f"net/ipv6/conf/{link}/accept_ra")
-        learns = snapshot.sysctl(netns, key.path) == "1" and snapshot.sysctl(netns, f"net/ipv6/conf/{link}/forwarding") == "0"
+        learns = (
+            snapshot.sysctl(netns, key.path) == "1"
+            and snapshot.sysctl(netns, f"net/ipv6/conf/{link}/forwarding") == "0"
+        )
         if link not in ours and link != "lo" and (learns or key in keys_of):
             found[key] = "2"
     found[Sysctl(netns, IPV6_GLOBAL)] = "1"
     return found
 
 
-def ruleset(netns: str, states: Iterable[State], where: Reach, inside: tuple[Inside, ...], opened: dict[int, tuple[str, ...]]) -> Ruleset:
+def ruleset(
+    netns: str, states: Iterable[State], where: Reach, inside: tuple[Inside, ...], opened: dict[int, tuple[str, ...]]
+) -> Ruleset:
     """Everything that all owners declare for *netns*, ready for compile_ruleset()."""
     nat = tuple((item, where.towards(item.source)) for state in states for item in state.nat if item.netns == netns)
-    forwards = tuple((item, where.towards([cidr.network("to_address", str(item.to_address))]))
-                     for state in states for item in state.forwards if item.netns == netns)
+    forwards = tuple(
+        (item, where.towards([cidr.network("to_address", str(item.to_address))]))
+        for state in states
+        for item in state.forwards
+        if item.netns == netns
+    )
     defaults = tuple(sorted({link for links in where.defaults.values() for link in links}))
     return Ruleset(inside, nat, forwards, defaults, opened)
 
@@ -135,7 +156,13 @@ def inside_links(netns: str, states: Iterable[State], where: Reach) -> tuple[Ins
         if not state.isolate:
             for link in mine:
                 friends.setdefault(link, set()).update(set(mine) - {link})
-    used = {link for state in states for item in state.nat if item.netns == netns and item.forward for link in where.towards(item.source)}
+    used = {
+        link
+        for state in states
+        for item in state.nat
+        if item.netns == netns and item.forward
+        for link in where.towards(item.source)
+    }
     localnet: set[str] = set()
     for state in states:
         for forward in state.forwards:
@@ -146,7 +173,8 @@ def inside_links(netns: str, states: Iterable[State], where: Reach) -> tuple[Ins
         localnet |= set(paths(netns, state, where, links).localnet)
     return tuple(
         Inside(link, _allowed(*ends.get(link, (None, None))), tuple(sorted(friends.get(link, ()))), link in localnet)
-        for link in links)
+        for link in links
+    )
 
 
 def _allowed(end: Optional[End], other: Optional[End]) -> Optional[tuple[cidr.Network, ...]]:
@@ -163,8 +191,13 @@ def _allowed(end: Optional[End], other: Optional[End]) -> Optional[tuple[cidr.Ne
     return tuple(own)
 
 
-def opened_links(netns: str, forward: dict[int, tuple[str, ...]], snapshot: Snapshot, made: Mapping[KernelObject, Value],
-                 per_interface_v6: bool) -> dict[int, tuple[str, ...]]:
+def opened_links(
+    netns: str,
+    forward: dict[int, tuple[str, ...]],
+    snapshot: Snapshot,
+    made: Mapping[KernelObject, Value],
+    per_interface_v6: bool,
+) -> dict[int, tuple[str, ...]]:
     """The links on which forwarding is, or is about to be, our doing: traffic there that is not ours stays closed.
 
     Where forwarding was on before, or the whole host has been made a router since, that is the admin's decision.

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import bisect
-from typing import Iterable
+from collections.abc import Iterable
 
 from ..desired.cidr import Network
 from ..desired.veth import MAIN_TABLE, End
@@ -19,7 +19,9 @@ class Reach:
     by prefix length and by bisection: with hundreds of namespaces, each question is asked hundreds of times.
     """
 
-    def __init__(self, networks: Iterable[tuple[Network, str]], ours: Iterable[str], defaults: dict[int, tuple[str, ...]]) -> None:
+    def __init__(
+        self, networks: Iterable[tuple[Network, str]], ours: Iterable[str], defaults: dict[int, tuple[str, ...]]
+    ) -> None:
         self.ours = frozenset(ours)
         self.defaults = defaults
         self._exact: dict[tuple[int, int], dict[int, set[str]]] = {}
@@ -44,7 +46,7 @@ class Reach:
         if network not in self._known:
             inner = self._inside(network)
             wider = self._around(network)
-            mine = inner & self.ours or next((links & self.ours for links in wider if links & self.ours), None)
+            mine = inner & self.ours or next((links & self.ours for links in wider if links & self.ours), set())
             self._known[network] = frozenset(mine or (wider[0] if wider else inner))
         return self._known[network]
 
@@ -67,8 +69,12 @@ class Reach:
         return found
 
 
-def reach(ends: Iterable[End], ours: Iterable[str], addresses: Iterable[tuple[str, Network]],
-          routes: Iterable[tuple[str, Network, int]]) -> Reach:
+def reach(
+    ends: Iterable[End],
+    ours: Iterable[str],
+    addresses: Iterable[tuple[str, Network]],
+    routes: Iterable[tuple[str, Network, int]],
+) -> Reach:
     """Build the view: *ends* are declared in this namespace; *addresses* (link, network) and *routes* (link, to,
     table) are observed, and count for a link only where its end does not declare its own whole list."""
     ends = list(ends)

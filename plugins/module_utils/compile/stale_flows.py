@@ -9,7 +9,7 @@ the old place (UDP clients that never pause, for hours), a removed one would sta
 
 from __future__ import annotations
 
-from typing import Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from ..desired import cidr
 from ..desired.netns_forward import Forward
@@ -17,14 +17,26 @@ from ..desired.netns_nat import Nat
 from ..doors.conntrack import IPS_DST_NAT, IPS_SRC_NAT, Flow
 
 
-def stale_flows(flows: Iterable[Flow], local: set[cidr.Address], before: tuple[Sequence[Forward], Sequence[Nat]],
-                after: tuple[Sequence[Forward], Sequence[Nat]]) -> list[Flow]:
+def stale_flows(
+    flows: Iterable[Flow],
+    local: set[cidr.Address],
+    before: tuple[Sequence[Forward], Sequence[Nat]],
+    after: tuple[Sequence[Forward], Sequence[Nat]],
+) -> list[Flow]:
     """Flows to forget. *local* are the namespace's own addresses; *before* and *after* hold its (forwards, NATs)."""
     old_forwards, new_forwards = _by_protocol(before[0]), _by_protocol(after[0])
     dropped_nat = [nat for nat in before[1] if nat not in after[1]]
-    return [flow for flow in flows
-            if _wrong_target(flow, local, old_forwards.get((flow.version, flow.protocol), ()), new_forwards.get((flow.version, flow.protocol), ()))
-            or _wrong_source(flow, dropped_nat)]
+    return [
+        flow
+        for flow in flows
+        if _wrong_target(
+            flow,
+            local,
+            old_forwards.get((flow.version, flow.protocol), ()),
+            new_forwards.get((flow.version, flow.protocol), ()),
+        )
+        or _wrong_source(flow, dropped_nat)
+    ]
 
 
 def _by_protocol(forwards: Sequence[Forward]) -> dict[tuple[int, str], list[Forward]]:
@@ -48,15 +60,23 @@ def _wrong_target(flow: Flow, local: set[cidr.Address], old: Sequence[Forward], 
 def _takes(forward: Forward, flow: Flow, local: set[cidr.Address]) -> bool:
     return (
         forward.port.first <= flow.port <= forward.port.last
-        and (flow.destination in forward.listen_address if forward.listen_address else flow.destination in local or flow.destination.is_loopback)
+        and (
+            flow.destination in forward.listen_address
+            if forward.listen_address
+            else flow.destination in local or flow.destination.is_loopback
+        )
         and (not forward.sources or any(flow.source in network for network in forward.sources))
     )
 
 
 def _delivers(forward: Forward, flow: Flow) -> bool:
-    return flow.answers == forward.to_address and flow.answers_port == flow.port + forward.to_port.first - forward.port.first
+    return (
+        flow.answers == forward.to_address
+        and flow.answers_port == flow.port + forward.to_port.first - forward.port.first
+    )
 
 
 def _wrong_source(flow: Flow, dropped: Sequence[Nat]) -> bool:
-    return bool(flow.status & IPS_SRC_NAT) and any(flow.source in network for nat in dropped for network in nat.source
-                                                   if network.version == flow.version)
+    return bool(flow.status & IPS_SRC_NAT) and any(
+        flow.source in network for nat in dropped for network in nat.source if network.version == flow.version
+    )

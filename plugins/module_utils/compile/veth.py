@@ -35,8 +35,10 @@ def _compile_end(end: End, wanted: Wanted) -> None:
         wanted.add(LinkAddress(end.netns, end.name, str(item)), PRESENT)
     for route in end.all_routes:
         link = end.name if route.type == "unicast" else ""
-        wanted.add(LinkRoute(end.netns, link, route.table, str(route.to), route.metric),
-                   route_value(route.type, route.via, route.source, route.onlink))
+        wanted.add(
+            LinkRoute(end.netns, link, route.table, str(route.to), route.metric),
+            route_value(route.type, route.via, route.source, route.onlink),
+        )
     if end.addresses is not None:
         wanted.whole.add((LinkAddress.kind, end.netns, end.name))
     if end.routes is not None:

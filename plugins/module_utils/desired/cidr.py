@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Iterable, Optional, Sequence, Union
+from collections.abc import Iterable, Sequence
+from typing import Optional, Union
 
 from ..errors import InvalidOption
 
@@ -32,9 +33,17 @@ def interface(option: str, value: str) -> Interface:
     if found.ip.is_multicast or found.ip.is_unspecified or "%" in value:
         raise InvalidOption(option, value, "cannot be the address of an interface", remedy)
     network = found.network
-    if found.version == 4 and network.prefixlen < 31 and found.ip in (network.network_address, network.broadcast_address):
-        raise InvalidOption(option, value, f"is the network or broadcast address of {network}",
-                            f"choose a host address such as {network.network_address + 1}/{network.prefixlen}")
+    if (
+        found.version == 4
+        and network.prefixlen < 31
+        and found.ip in (network.network_address, network.broadcast_address)
+    ):
+        raise InvalidOption(
+            option,
+            value,
+            f"is the network or broadcast address of {network}",
+            f"choose a host address such as {network.network_address + 1}/{network.prefixlen}",
+        )
     return found
 
 
@@ -43,8 +52,9 @@ def network(option: str, value: str) -> Network:
     try:
         found = ipaddress.ip_network(value, strict=False)
     except ValueError as error:
-        raise InvalidOption(option, value, f"is not a network ({error})",
-                            "write it in CIDR form, such as 10.0.0.0/24 or fd00::/64") from None
+        raise InvalidOption(
+            option, value, f"is not a network ({error})", "write it in CIDR form, such as 10.0.0.0/24 or fd00::/64"
+        ) from None
     if "%" in value:
         raise InvalidOption(option, value, "has a zone", "leave out what follows the '%'")
     return found
@@ -55,8 +65,12 @@ def address(option: str, value: str) -> Address:
     try:
         found = ipaddress.ip_address(value)
     except ValueError:
-        raise InvalidOption(option, value, "is not an IP address",
-                            "write an IPv4 or IPv6 address without prefix length, such as 10.0.0.2") from None
+        raise InvalidOption(
+            option,
+            value,
+            "is not an IP address",
+            "write an IPv4 or IPv6 address without prefix length, such as 10.0.0.2",
+        ) from None
     if "%" in value:
         raise InvalidOption(option, value, "has a zone", "leave out what follows the '%'")
     return found
@@ -66,8 +80,12 @@ def address_of(option: str, value: str, version: int) -> Address:
     """An address of one family only."""
     found = address(option, value)
     if found.version != version:
-        raise InvalidOption(option, value, f"is an IPv{found.version} address where an IPv{version} address is needed",
-                            "see gateway (IPv4) and gateway6 (IPv6)")
+        raise InvalidOption(
+            option,
+            value,
+            f"is an IPv{found.version} address where an IPv{version} address is needed",
+            "see gateway (IPv4) and gateway6 (IPv6)",
+        )
     return found
 
 

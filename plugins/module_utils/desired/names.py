@@ -27,17 +27,23 @@ def link_name(option: str, value: str) -> str:
         raise InvalidOption(option, value, "is empty", "give the interface a name of 1 to 15 bytes")
     if size >= IFNAMSIZ:
         raise InvalidOption(
-            option, value, f"is not a valid interface name: {size} bytes, the kernel takes at most 15",
+            option,
+            value,
+            f"is not a valid interface name: {size} bytes, the kernel takes at most 15",
             f"shorten it, for example to {value.encode('utf-8', 'ignore')[:15].decode('utf-8', 'ignore')!r}",
         )
     bad = sorted(set(value) - _LINK_CHARACTERS)
     if bad:
         raise InvalidOption(
-            option, value, f"is not a valid interface name: it contains {', '.join(map(repr, bad))}",
+            option,
+            value,
+            f"is not a valid interface name: it contains {', '.join(map(repr, bad))}",
             "use letters, digits and any of . _ - @ + #",
         )
     if value in _LINK_RESERVED:
-        raise InvalidOption(option, value, "is a reserved name and cannot be used for an interface", "choose another name")
+        raise InvalidOption(
+            option, value, "is a reserved name and cannot be used for an interface", "choose another name"
+        )
     return value
 
 
@@ -53,8 +59,14 @@ def netns_name(option: str, value: str) -> str:
     if any(ord(char) < 32 or ord(char) == 127 for char in value):
         raise InvalidOption(option, value, "is not a valid namespace name: it contains control characters", remedy)
     if value.startswith(("-", "linuxnet-netns.")):
-        raise InvalidOption(option, value, f"is not a valid namespace name: it starts with {value[0]!r}"
-                            if value[0] == "-" else "is not a valid namespace name: the prefix is ours", remedy)
+        raise InvalidOption(
+            option,
+            value,
+            f"is not a valid namespace name: it starts with {value[0]!r}"
+            if value[0] == "-"
+            else "is not a valid namespace name: the prefix is ours",
+            remedy,
+        )
     return value
 
 
@@ -67,9 +79,10 @@ def identity(option: str, value: str) -> str:
     """Return the *name* of a NAT or a forward: free text, but fit for a comment in the ruleset (at most 64 bytes)."""
     if not 0 < _size(option, value) <= 64:
         raise InvalidOption(option, value, "must have 1 to 64 bytes", "shorten the name")
-    if any(ord(char) < 32 or ord(char) > 126 or char in "\"\\" for char in value):
-        raise InvalidOption(option, value, "contains a quote, a backslash, a control or a non-ASCII character",
-                            "use printable ASCII")
+    if any(ord(char) < 32 or ord(char) > 126 or char in '"\\' for char in value):
+        raise InvalidOption(
+            option, value, "contains a quote, a backslash, a control or a non-ASCII character", "use printable ASCII"
+        )
     return value
 
 

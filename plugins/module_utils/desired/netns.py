@@ -22,7 +22,7 @@ HEADER = "# Written by linuxnet.netns; changes made here are overwritten.\n"
 
 @dataclass(frozen=True)
 class Netns:
-    """One namespace. ``sysctls`` maps ``net/ipv4/...`` to text; ``resolv_conf`` and ``hosts`` are whole files or None."""
+    """One namespace. ``sysctls`` maps ``net/ipv4/...`` to text; ``resolv_conf`` and ``hosts`` are files or None."""
 
     name: str
     loopback: bool = True
@@ -66,9 +66,13 @@ def sysctl_path(option: str, key: str) -> str:
         key = key.translate(str.maketrans("./", "/."))
     parts = key.split("/")
     if any(part in ("", ".", "..") or not _SYSCTL_PART.match(part) for part in parts):
-        raise InvalidOption(option, written, "is not a sysctl", "write it like net.ipv4.ip_forward or net/ipv4/conf/eth0.10/rp_filter")
+        raise InvalidOption(
+            option, written, "is not a sysctl", "write it like net.ipv4.ip_forward or net/ipv4/conf/eth0.10/rp_filter"
+        )
     if parts[0] != "net" or len(parts) < 3:
-        raise InvalidOption(option, written, "is not a sysctl of a network namespace", "only keys under net. belong to a namespace")
+        raise InvalidOption(
+            option, written, "is not a sysctl of a network namespace", "only keys under net. belong to a namespace"
+        )
     return "/".join(parts)
 
 
@@ -82,7 +86,9 @@ def _sysctls(option: str, sysctls: dict[str, Any]) -> tuple[tuple[str, str], ...
             raise InvalidOption(f"{option}.{key}", value, "is not a sysctl's value", "give a number or a string")
         text = " ".join(str(value).split())
         if found.setdefault(path, text) != text:
-            raise InvalidOption(f"{option}.{key}", value, "contradicts another spelling of the same key", "keep one of them")
+            raise InvalidOption(
+                f"{option}.{key}", value, "contradicts another spelling of the same key", "keep one of them"
+            )
     return tuple(sorted(found.items()))
 
 
@@ -95,14 +101,20 @@ def _resolv_conf(option: str, dns: Optional[dict[str, Any]]) -> Optional[str]:
     search = list(dns.get("search") or ())
     for number, domain in enumerate(search):
         if domain != "." and not _HOST_NAME.match(domain):
-            raise InvalidOption(f"{option}.search[{number}]", domain, "is not a domain name", "write it like example.net")
+            raise InvalidOption(
+                f"{option}.search[{number}]", domain, "is not a domain name", "write it like example.net"
+            )
     if search:
         lines.append("search " + " ".join(search))
     resolver_options = list(dns.get("options") or ())
     for number, item in enumerate(resolver_options):
         if not _RESOLVER_OPTION.match(item):
-            raise InvalidOption(f"{option}.options[{number}]", item, "is not a resolver option",
-                                "write it like ndots:2 or edns0, see resolv.conf(5)")
+            raise InvalidOption(
+                f"{option}.options[{number}]",
+                item,
+                "is not a resolver option",
+                "write it like ndots:2 or edns0, see resolv.conf(5)",
+            )
     if resolver_options:
         lines.append("options " + " ".join(resolver_options))
     return HEADER + "".join(line + "\n" for line in lines)
@@ -123,9 +135,16 @@ def _hosts(option: str, hosts: Optional[dict[str, Any]]) -> Optional[str]:
     for address, names in hosts.items():
         names = [names] if isinstance(names, str) else names
         if not isinstance(names, (list, tuple)) or not names:
-            raise InvalidOption(f"{option}.{address}", names, "is not a list of host names", "write it like 10.0.0.5: [db, db.example.net]")
+            raise InvalidOption(
+                f"{option}.{address}",
+                names,
+                "is not a list of host names",
+                "write it like 10.0.0.5: [db, db.example.net]",
+            )
         for name in names:
             if not isinstance(name, str) or not _HOST_NAME.match(name):
-                raise InvalidOption(f"{option}.{address}", name, "is not a host name", "use letters, digits, '-' and '.'")
+                raise InvalidOption(
+                    f"{option}.{address}", name, "is not a host name", "use letters, digits, '-' and '.'"
+                )
         lines[str(cidr.address(option, str(address)))] = list(names)
     return HEADER + "".join(f"{address}\t{' '.join(names)}\n" for address, names in lines.items())

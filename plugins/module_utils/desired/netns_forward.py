@@ -48,31 +48,51 @@ class Forward:
         """Build from the options of spec/netns_forward.py. *where* prefixes option names (``forwards[3].``)."""
         to_address = cidr.address(where + "to_address", options["to_address"])
         if to_address.is_loopback or to_address.is_unspecified or to_address.is_multicast:
-            raise InvalidOption(where + "to_address", options["to_address"], "cannot be reached from another namespace",
-                                "name the namespace's own address, and let the daemon listen there")
+            raise InvalidOption(
+                where + "to_address",
+                options["to_address"],
+                "cannot be reached from another namespace",
+                "name the namespace's own address, and let the daemon listen there",
+            )
         port = ports(where + "port", str(options["port"]))
         to_port = ports(where + "to_port", str(options["to_port"])) if options.get("to_port") is not None else port
         if to_port.count != port.count:
-            raise InvalidOption(where + "to_port", str(to_port), f"has {to_port.count} ports, but port {port} has {port.count}",
-                                "give both the same length")
+            raise InvalidOption(
+                where + "to_port",
+                str(to_port),
+                f"has {to_port.count} ports, but port {port} has {port.count}",
+                "give both the same length",
+            )
         if to_port != port and port.count > MOST_SHIFTED_PORTS:
-            raise InvalidOption(where + "to_port", str(to_port),
-                                f"shifts a range of {port.count} ports, which takes one map element each; "
-                                f"more than {MOST_SHIFTED_PORTS} are not supported",
-                                "use the same range on both sides or split it")
-        listen = tuple(cidr.address(f"{where}listen_address[{number}]", value)
-                       for number, value in enumerate(options.get("listen_address") or ()))
+            raise InvalidOption(
+                where + "to_port",
+                str(to_port),
+                f"shifts a range of {port.count} ports, which takes one map element each; "
+                f"more than {MOST_SHIFTED_PORTS} are not supported",
+                "use the same range on both sides or split it",
+            )
+        listen = tuple(
+            cidr.address(f"{where}listen_address[{number}]", value)
+            for number, value in enumerate(options.get("listen_address") or ())
+        )
         sources = cidr.networks(where + "sources", options.get("sources"))
         for option, items in (("listen_address", listen), ("sources", sources)):
             for number, item in enumerate(items):
                 if item.version != to_address.version:
-                    raise InvalidOption(f"{where}{option}[{number}]", str(item),
-                                        f"is IPv{item.version}, but to_address is IPv{to_address.version} ({to_address})",
-                                        "declare one forward for each family")
+                    raise InvalidOption(
+                        f"{where}{option}[{number}]",
+                        str(item),
+                        f"is IPv{item.version}, but to_address is IPv{to_address.version} ({to_address})",
+                        "declare one forward for each family",
+                    )
         for number, item in enumerate(listen):
             if item.is_multicast or item.is_unspecified:
-                raise InvalidOption(f"{where}listen_address[{number}]", str(item), "is not the address of a host",
-                                    "leave listen_address out to listen on every local address")
+                raise InvalidOption(
+                    f"{where}listen_address[{number}]",
+                    str(item),
+                    "is not the address of a host",
+                    "leave listen_address out to listen on every local address",
+                )
         return cls(
             name=identity(where + "name", options["name"]),
             netns=optional_netns(where + "netns", options.get("netns")),

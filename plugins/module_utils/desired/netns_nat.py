@@ -40,15 +40,20 @@ class Nat:
         """Build from the options of spec/netns_nat.py. *where* prefixes option names in errors (``nat[3].``)."""
         source = cidr.networks(where + "source", options.get("source"))
         if not source:
-            raise InvalidOption(where + "source", [], "names no network to translate", "list at least one, such as 10.0.0.0/24")
+            raise InvalidOption(
+                where + "source", [], "names no network to translate", "list at least one, such as 10.0.0.0/24"
+            )
         to_address = None
         if options.get("to_address") is not None:
             to_address = cidr.address_range(where + "to_address", options["to_address"])
             other = [str(item) for item in source if item.version != to_address[0].version]
             if other:
-                raise InvalidOption(where + "to_address", options["to_address"],
-                                    f"is IPv{to_address[0].version}, but source holds {', '.join(other)}",
-                                    "declare one NAT for each family")
+                raise InvalidOption(
+                    where + "to_address",
+                    options["to_address"],
+                    f"is IPv{to_address[0].version}, but source holds {', '.join(other)}",
+                    "declare one NAT for each family",
+                )
         nat = cls(
             name=identity(where + "name", options["name"]),
             netns=optional_netns(where + "netns", options.get("netns")),
@@ -61,8 +66,12 @@ class Nat:
         for number, item in enumerate(options.get("exclude") or ()):
             version = cidr.network(where + "exclude", item).version
             if version not in nat.versions:
-                raise InvalidOption(f"{where}exclude[{number}]", item, f"is IPv{version}, but source holds no such network",
-                                    "remove it or add a source of that family")
+                raise InvalidOption(
+                    f"{where}exclude[{number}]",
+                    item,
+                    f"is IPv{version}, but source holds no such network",
+                    "remove it or add a source of that family",
+                )
         return nat
 
 

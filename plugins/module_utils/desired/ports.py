@@ -40,7 +40,9 @@ def ports(option: str, value: str) -> Ports:
     last = int(match[2]) if match[2] else first
     for number in (first, last):
         if not 1 <= number <= 65535:
-            raise InvalidOption(option, value, f"is out of range: {number} is not between 1 and 65535", "choose another port")
+            raise InvalidOption(
+                option, value, f"is out of range: {number} is not between 1 and 65535", "choose another port"
+            )
     if last < first:
         raise InvalidOption(option, value, "is a reversed range", f"write it as '{last}-{first}'")
     return Ports(first, last)

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Iterable, Union
+from typing import Any, Union
 
 from ..errors import InvalidOption
 from . import cidr
@@ -38,8 +39,10 @@ class State:
     def from_options(cls, options: dict[str, Any], single: bool = False) -> State:
         """Build from the options of spec/netns_topology.py; *single* leaves list names out of the errors."""
         lists = {
-            name: tuple(kind.from_options(item, "" if single else f"{name}[{number}].")  # type: ignore[attr-defined]
-                        for number, item in enumerate(options.get(name) or ()))
+            name: tuple(
+                kind.from_options(item, "" if single else f"{name}[{number}].")  # type: ignore[attr-defined]
+                for number, item in enumerate(options.get(name) or ())
+            )
             for name, kind in LISTS.items()
         }
         state = cls(**lists, isolate=options.get("isolate", True), closed=not single)
@@ -51,11 +54,16 @@ class State:
         return (*self.namespaces, *self.veths, *self.nat, *self.forwards)
 
     @property
+    def rules(self) -> tuple[Union[Nat, Forward], ...]:
+        """What ends up in a ruleset."""
+        return (*self.nat, *self.forwards)
+
+    @property
     def netns_names(self) -> set[str]:
         """Every namespace that is mentioned, the host's (``""``) included."""
         names = {item.name for item in self.namespaces}
         names |= {end.netns for veth in self.veths for end in veth.ends}
-        return names | {item.netns for item in (*self.nat, *self.forwards)}
+        return names | {item.netns for item in self.rules}
 
     def without(self, identities: Iterable[tuple[str, ...]]) -> State:
         """The same state less the resources with these identities."""
@@ -70,7 +78,9 @@ def check_consistent(state: State) -> None:
         seen: set[tuple[str, ...]] = set()
         for number, item in enumerate(getattr(state, list_name)):
             if item.identity in seen:
-                raise InvalidOption(f"{list_name}[{number}].name", item.identity[-1], "is listed twice", "keep one of them")
+                raise InvalidOption(
+                    f"{list_name}[{number}].name", item.identity[-1], "is listed twice", "keep one of them"
+                )
             seen.add(item.identity)
     _check_links(state)
     check_networks(state.veths)
@@ -83,8 +93,12 @@ def _check_links(state: State) -> None:
     for number, veth in enumerate(state.veths):
         for option, end in zip(("name", "peer.name"), veth.ends):
             if end.place in seen:
-                raise InvalidOption(f"veths[{number}].{option}", end.name, f"is used twice {place(end.netns)}",
-                                    "an interface has one name in its namespace: choose another")
+                raise InvalidOption(
+                    f"veths[{number}].{option}",
+                    end.name,
+                    f"is used twice {place(end.netns)}",
+                    "an interface has one name in its namespace: choose another",
+                )
             seen.add(end.place)
 
 
@@ -96,10 +110,21 @@ def _check_routes(state: State) -> None:
             for route in end.all_routes:
                 key = (end.netns, route.to, route.table, route.metric)
                 if seen.setdefault(key, end.name) != end.name:
-                    name = "routes" if route not in end.default_routes else "gateway6" if route.to.version == 6 else "gateway"
-                    raise InvalidOption(f"veths[{number}].{option}{name}", str(route.via or route.to),
-                                        f"is a second route to {route.to} {place(end.netns)} with metric {route.metric} in table {route.table}; "
-                                        f"{seen[key]} has one already", "give one of them another metric or table, as an item of routes")
+                    name = (
+                        "routes"
+                        if route not in end.default_routes
+                        else "gateway6"
+                        if route.to.version == 6
+                        else "gateway"
+                    )
+                    raise InvalidOption(
+                        f"veths[{number}].{option}{name}",
+                        str(route.via or route.to),
+                        f"is a second route to {route.to} {place(end.netns)} with metric "
+                        f"{route.metric} in table {route.table}; "
+                        f"{seen[key]} has one already",
+                        "give one of them another metric or table, as an item of routes",
+                    )
 
 
 def check_networks(veths: Iterable[Veth]) -> None:
@@ -120,19 +145,32 @@ def _check_one_namespace(netns: str, entries: list[tuple[str, cidr.Interface, bo
     addresses: dict[cidr.Address, str] = {}
     for option, item, _own in entries:
         if item.ip in addresses:
-            raise InvalidOption(option, str(item), f"is also an address of {addresses[item.ip]} {place(netns)}",
-                                "an address lives on one interface of a namespace")
+            raise InvalidOption(
+                option,
+                str(item),
+                f"is also an address of {addresses[item.ip]} {place(netns)}",
+                "an address lives on one interface of a namespace",
+            )
         addresses[item.ip] = option
     for version in (4, 6):
         ranked = sorted(
-            ((net, option, own) for option, item, own in entries for net in [network_of(item)] if net and net.version == version),
+            (
+                (net, option, own)
+                for option, item, own in entries
+                for net in [network_of(item)]
+                if net and net.version == version
+            ),
             key=lambda entry: (int(entry[0].network_address), entry[0].prefixlen),
         )
         widest = None
         for net, option, own in ranked:
             if widest and collide(widest[0], net) and option != widest[1] and not (own or widest[2]):
-                raise InvalidOption(option, str(net), f"overlaps {widest[0]} of {widest[1]} {place(netns)}",
-                                    "use distinct subnets, or give each its own routing table")
+                raise InvalidOption(
+                    option,
+                    str(net),
+                    f"overlaps {widest[0]} of {widest[1]} {place(netns)}",
+                    "use distinct subnets, or give each its own routing table",
+                )
             if widest is None or int(net.broadcast_address) >= int(widest[0].broadcast_address):
                 widest = (net, option, own)
 
@@ -156,7 +194,10 @@ def check_forwards(forwards: Iterable[Forward], others: Iterable[tuple[str, Forw
                 if entry[0].competes_with(other[0]):
                     mine, theirs = (entry, other) if entry[2] else (other, entry)
                     raise InvalidOption(
-                        f"{mine[2]}port", str(mine[0].port),
-                        f"({protocol}) is a duplicate: forward {theirs[1]} already takes {theirs[0].port} at the same address",
-                        "choose another port, or tell them apart by listen_address, in_interface or sources")
+                        f"{mine[2]}port",
+                        str(mine[0].port),
+                        f"({protocol}) is a duplicate: forward {theirs[1]} already takes "
+                        f"{theirs[0].port} at the same address",
+                        "choose another port, or tell them apart by listen_address, in_interface or sources",
+                    )
             open_ranges.append(entry)

@@ -11,7 +11,8 @@ from typing import Any, Optional
 
 from ..errors import InvalidOption
 from . import cidr
-from .names import link_name, optional_netns, where as place
+from .names import link_name, optional_netns
+from .names import where as place
 
 #: rt_tables names that every kernel and iproute2 agree upon.
 TABLES = {"default": 253, "main": 254, "local": 255}
@@ -88,7 +89,9 @@ class Veth:
         end = _end(options, where)
         peer = _end(options["peer"], where + "peer.") if options.get("peer") else None
         if peer and peer.place == end.place:
-            raise InvalidOption(where + "peer.name", peer.name, f"is the other end too ({end})", "give the peer another name or netns")
+            raise InvalidOption(
+                where + "peer.name", peer.name, f"is the other end too ({end})", "give the peer another name or netns"
+            )
         return cls(end, peer)
 
 
@@ -104,24 +107,36 @@ def _end(options: dict[str, Any], where: str) -> End:
         up=options.get("up", True) is not False,
         bridge=None if options.get("bridge") is None else link_name(where + "bridge", options["bridge"]),
         default_routes=tuple(
-            Route(cidr.network(option, net), via=_gateway(where + option, options[option], version, addresses),
-                  metric=IPV6_DEFAULT_METRIC if version == 6 else 0)
+            Route(
+                cidr.network(option, net),
+                via=_gateway(where + option, options[option], version, addresses),
+                metric=IPV6_DEFAULT_METRIC if version == 6 else 0,
+            )
             for option, version, net in (("gateway", 4, "0.0.0.0/0"), ("gateway6", 6, "::/0"))
             if options.get(option) is not None
         ),
-        routes=None if routes is None else tuple(
-            _route(f"{where}routes[{number}].", route, addresses) for number, route in enumerate(routes)),
+        routes=None
+        if routes is None
+        else tuple(_route(f"{where}routes[{number}].", route, addresses) for number, route in enumerate(routes)),
     )
     seen: dict[tuple, Route] = {}
     for route in end.all_routes:
         key = (route.to, route.table, route.metric)
         if key in seen:
-            raise InvalidOption(where + "routes", str(route.to), f"appears twice in table {route.table} with metric {route.metric}",
-                                "give each its own metric or table; gateway and gateway6 count as routes too")
+            raise InvalidOption(
+                where + "routes",
+                str(route.to),
+                f"appears twice in table {route.table} with metric {route.metric}",
+                "give each its own metric or table; gateway and gateway6 count as routes too",
+            )
         seen[key] = route
     if not end.up and end.all_routes:
-        raise InvalidOption(where + "up", False, "contradicts routes through this end, which the kernel drops when a link goes down",
-                            "remove gateway, gateway6 and routes, or leave the link up")
+        raise InvalidOption(
+            where + "up",
+            False,
+            "contradicts routes through this end, which the kernel drops when a link goes down",
+            "remove gateway, gateway6 and routes, or leave the link up",
+        )
     return end
 
 
@@ -134,7 +149,9 @@ def _addresses(option: str, values: Optional[list[str]]) -> Optional[tuple[cidr.
         if item.ip in found:
             raise InvalidOption(f"{option}[{number}]", value, f"repeats {found[item.ip]}", "list each address once")
         if item.ip.is_loopback:
-            raise InvalidOption(f"{option}[{number}]", value, "is a loopback address", "choose one of your own networks")
+            raise InvalidOption(
+                f"{option}[{number}]", value, "is a loopback address", "choose one of your own networks"
+            )
         found[item.ip] = item
     return tuple(found.values())
 
@@ -145,7 +162,9 @@ def _mtu(option: str, value: Optional[int], addresses: Optional[tuple[cidr.Inter
     if not 68 <= value <= 65535:
         raise InvalidOption(option, value, "is out of range", "a veth takes 68 to 65535 bytes")
     if value < 1280 and cidr.of_version(addresses or (), 6):
-        raise InvalidOption(option, value, "is too small for the IPv6 addresses of this end", "IPv6 needs at least 1280 bytes")
+        raise InvalidOption(
+            option, value, "is too small for the IPv6 addresses of this end", "IPv6 needs at least 1280 bytes"
+        )
     return value
 
 
@@ -155,16 +174,25 @@ def _gateway(option: str, value: str, version: int, addresses: Optional[tuple[ci
     return gateway
 
 
-def _check_reachable(option: str, value: str, via: cidr.Address, addresses: Optional[tuple[cidr.Interface, ...]]) -> None:
+def _check_reachable(
+    option: str, value: str, via: cidr.Address, addresses: Optional[tuple[cidr.Interface, ...]]
+) -> None:
     """A next hop has to be on a network of this end, or the kernel refuses the route half-way through the work."""
     if addresses is None or (via.version == 6 and via.is_link_local):
         return
     if any(via == item.ip for item in addresses):
         raise InvalidOption(option, value, "is this end's own address", "name the address of the other side")
     if not any(via in item.network for item in addresses):
-        nets = ", ".join(str(item.network) for item in cidr.of_version(addresses, via.version)) or f"no IPv{via.version} network"
-        raise InvalidOption(option, value, f"is outside the subnets connected through this end ({nets})",
-                            "choose a gateway inside them, or write a route with via and onlink: true")
+        nets = (
+            ", ".join(str(item.network) for item in cidr.of_version(addresses, via.version))
+            or f"no IPv{via.version} network"
+        )
+        raise InvalidOption(
+            option,
+            value,
+            f"is outside the subnets connected through this end ({nets})",
+            "choose a gateway inside them, or write a route with via and onlink: true",
+        )
 
 
 def _route(where: str, options: dict[str, Any], addresses: Optional[tuple[cidr.Interface, ...]]) -> Route:
@@ -175,24 +203,39 @@ def _route(where: str, options: dict[str, Any], addresses: Optional[tuple[cidr.I
     if options["to"] == "default":
         hint = via or source
         if hint is None:
-            raise InvalidOption(where + "to", "default", "has no family without via or source", "write 0.0.0.0/0 or ::/0")
+            raise InvalidOption(
+                where + "to", "default", "has no family without via or source", "write 0.0.0.0/0 or ::/0"
+            )
         to = cidr.network(where + "to", "0.0.0.0/0" if hint.version == 4 else "::/0")
     else:
         to = cidr.network(where + "to", options["to"])
     for option, item in (("via", via), ("source", source)):
         if item is not None and item.version != to.version:
-            raise InvalidOption(where + option, str(item), f"is IPv{item.version}, but to is IPv{to.version} ({to})",
-                                "use one family in a route")
+            raise InvalidOption(
+                where + option,
+                str(item),
+                f"is IPv{item.version}, but to is IPv{to.version} ({to})",
+                "use one family in a route",
+            )
     if kind != "unicast" and (via or onlink or source):
         raise InvalidOption(where + "type", kind, "goes nowhere and takes no via, source or onlink", "remove them")
     if via is not None and not onlink:
         _check_reachable(where + "via", str(via), via, addresses)
     if onlink and via is None:
-        raise InvalidOption(where + "onlink", True, "says that via is on the link, but there is no via", "add via or remove onlink")
+        raise InvalidOption(
+            where + "onlink", True, "says that via is on the link, but there is no via", "add via or remove onlink"
+        )
     if source is not None and addresses is not None and not any(source == item.ip for item in addresses):
         raise InvalidOption(where + "source", str(source), "is not an address of this end", "use one of its addresses")
-    return Route(to, via, _metric(where + "metric", options.get("metric"), to.version), _table(where + "table", options.get("table")),
-                 source, onlink, kind)
+    return Route(
+        to,
+        via,
+        _metric(where + "metric", options.get("metric"), to.version),
+        _table(where + "table", options.get("table")),
+        source,
+        onlink,
+        kind,
+    )
 
 
 def _metric(option: str, value: Optional[int], version: int) -> int:
@@ -209,7 +252,9 @@ def _table(option: str, value: Optional[str]) -> int:
     if number < 0 and name.isascii() and name.isdigit():
         number = int(name)
     if not 1 <= number < 2**32:
-        raise InvalidOption(option, value, "is not a routing table", "use main, default or a number from 1 to 4294967295")
+        raise InvalidOption(
+            option, value, "is not a routing table", "use main, default or a number from 1 to 4294967295"
+        )
     return number
 
 

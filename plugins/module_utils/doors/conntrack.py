@@ -82,9 +82,12 @@ def _flow(message: wire.Message) -> Optional[Flow]:
     original, reply = (_tuple(found.get(kind, b"")) for kind in (_TUPLE_ORIGINAL, _TUPLE_REPLY))
     if original is None or reply is None:
         return None
-    status, = struct.unpack(">I", found.get(_STATUS, bytes(4)))
-    key = b"".join(_attribute(kind, found[kind], nested) for kind, nested in ((_TUPLE_ORIGINAL, True), (_ID, False), (_ZONE, False))
-                   if kind in found)
+    (status,) = struct.unpack(">I", found.get(_STATUS, bytes(4)))
+    key = b"".join(
+        _attribute(kind, found[kind], nested)
+        for kind, nested in ((_TUPLE_ORIGINAL, True), (_ID, False), (_ZONE, False))
+        if kind in found
+    )
     protocol, source, destination, _port, port = original
     return Flow(source.version, protocol, source, destination, port, reply[1], reply[3], status, key)
 

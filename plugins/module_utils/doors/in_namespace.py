@@ -13,7 +13,8 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from typing import Callable, Iterable, Optional, TypeVar
+from collections.abc import Iterable
+from typing import Callable, Optional, TypeVar
 
 from ..errors import SystemRefused
 

@@ -16,7 +16,8 @@ import os
 import resource
 import socket
 import struct
-from typing import Any, Iterable, Iterator, Optional
+from collections.abc import Iterable, Iterator
+from typing import Any, Optional
 
 from ..errors import SystemRefused
 from . import netlink_messages as wire
@@ -120,9 +121,12 @@ class Netlink:
 
     def _open(self, netns: str) -> None:
         start = self._expected.index(netns) if netns in self._expected else len(self._expected)
-        chunk = [name for name in self._expected[start + 1:start + _AT_ONCE]
-                 if name and name not in self._sockets and os.path.exists(path_of(name))]
-        chunk = [netns, *chunk][:self._most]
+        chunk = [
+            name
+            for name in self._expected[start + 1 : start + _AT_ONCE]
+            if name and name not in self._sockets and os.path.exists(path_of(name))
+        ]
+        chunk = [netns, *chunk][: self._most]
         if len(self._sockets) + len(chunk) > self._most:
             self.close()
         self._sockets.update(in_namespaces(chunk, lambda _name: NetlinkSocket()))
@@ -142,8 +146,9 @@ class Netlink:
         found = []
         for family in (socket.AF_INET, socket.AF_INET6):
             messages = self._socket(netns).dump(wire.RTM_GETROUTE, wire.route_dump(family))
-            found += [route for message in messages if message.kind == wire.RTM_NEWROUTE
-                      for route in wire.routes(message)]
+            found += [
+                route for message in messages if message.kind == wire.RTM_NEWROUTE for route in wire.routes(message)
+            ]
         return found
 
     def rules(self, netns: str) -> list[wire.Rule]:
@@ -172,15 +177,26 @@ class Netlink:
 
         Ends are dicts of ``netns``, ``name``, ``mac`` and ``mtu`` (or None).
         """
-        handles = [os.open(path_of(item["netns"]) if item["netns"] else "/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-                   for item in (end, peer)]
+        handles = [
+            os.open(path_of(item["netns"]) if item["netns"] else "/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            for item in (end, peer)
+        ]
         try:
-            attributes = [_link_attributes(item) + [("IFLA_NET_NS_FD", handle)] for item, handle in zip((end, peer), handles)]
+            attributes = [
+                _link_attributes(item) + [("IFLA_NET_NS_FD", handle)] for item, handle in zip((end, peer), handles)
+            ]
             # ip link sends the peer's own header in front of its attributes; pyroute2's class does so too.
-            attributes[0].append(("IFLA_LINKINFO", {"attrs": [
-                ("IFLA_INFO_KIND", "veth"),
-                ("IFLA_INFO_DATA", {"attrs": [("VETH_INFO_PEER", {"attrs": attributes[1]})]}),
-            ]}))
+            attributes[0].append(
+                (
+                    "IFLA_LINKINFO",
+                    {
+                        "attrs": [
+                            ("IFLA_INFO_KIND", "veth"),
+                            ("IFLA_INFO_DATA", {"attrs": [("VETH_INFO_PEER", {"attrs": attributes[1]})]}),
+                        ]
+                    },
+                )
+            )
             self._write("", "link", wire.RTM_NEWLINK, wire.NLM_F_CREATE | wire.NLM_F_EXCL, {}, attributes[0])
         finally:
             for handle in handles:
@@ -189,14 +205,27 @@ class Netlink:
     def mark(self, netns: str, name: str, text: str, up: bool) -> None:
         """Mark a new link as ours (the kernel ignores an alias in the message that creates it) and bring it up."""
         alias = (ALIAS + text).encode("utf-8", "surrogateescape")[:_MOST_ALIAS].decode("utf-8", "ignore")
-        self._write(netns, "link", wire.RTM_NEWLINK, 0, {"flags": wire.IFF_UP, "change": wire.IFF_UP} if up else {},
-                    [("IFLA_IFNAME", name), ("IFLA_IFALIAS", alias)])
+        self._write(
+            netns,
+            "link",
+            wire.RTM_NEWLINK,
+            0,
+            {"flags": wire.IFF_UP, "change": wire.IFF_UP} if up else {},
+            [("IFLA_IFNAME", name), ("IFLA_IFALIAS", alias)],
+        )
 
     def delete_link(self, netns: str, name: str) -> None:
         self._write(netns, "link", wire.RTM_DELLINK, 0, {}, [("IFLA_IFNAME", name)])
 
-    def set_link(self, netns: str, index: int, up: Optional[bool] = None, mac: Optional[str] = None,
-                 mtu: Optional[int] = None, master: Optional[int] = None) -> None:
+    def set_link(
+        self,
+        netns: str,
+        index: int,
+        up: Optional[bool] = None,
+        mac: Optional[str] = None,
+        mtu: Optional[int] = None,
+        master: Optional[int] = None,
+    ) -> None:
         """Change what is given; *master* is the bridge's index, 0 to leave it."""
         fields: dict[str, Any] = {"index": index}
         if up is not None:
@@ -214,8 +243,12 @@ class Netlink:
         """*address* is an ipaddress interface. Without duplicate address detection: on a pair of ours nobody else
         can hold it, and for a second or two no daemon could bind to it."""
         v6 = address.version == 6
-        fields = {"family": socket.AF_INET6 if v6 else socket.AF_INET, "prefixlen": address.network.prefixlen,
-                  "index": index, "flags": wire.IFA_F_NODAD if v6 and kind == wire.RTM_NEWADDR else 0}
+        fields = {
+            "family": socket.AF_INET6 if v6 else socket.AF_INET,
+            "prefixlen": address.network.prefixlen,
+            "index": index,
+            "flags": wire.IFA_F_NODAD if v6 and kind == wire.RTM_NEWADDR else 0,
+        }
         attributes: list[tuple[str, Any]] = [("IFA_LOCAL", str(address.ip)), ("IFA_ADDRESS", str(address.ip))]
         if not v6 and address.network.prefixlen < 31 and kind == wire.RTM_NEWADDR:
             attributes.append(("IFA_BROADCAST", str(address.network.broadcast_address)))

@@ -1,14 +1,15 @@
 # Copyright: linuxnet.netns contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What rtnetlink's dumps look like: pure functions from bytes to small tuples, and the constants of linux/rtnetlink.h."""
+"""What rtnetlink's dumps look like: pure functions from bytes to small tuples, and constants of linux/rtnetlink.h."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
 import struct
-from typing import Iterator, NamedTuple, Optional, Union
+from collections.abc import Iterator
+from typing import NamedTuple, Optional, Union
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x01, 0x04, 0x10, 0x300
@@ -49,9 +50,9 @@ class Message(NamedTuple):
 
 
 class Link(NamedTuple):
-    """A network interface. ``peer`` and ``peer_netnsid`` are a veth's other end; the latter is None in its own namespace."""
+    """A network interface. ``peer`` and ``peer_netnsid``: a veth's other end, the latter None in the same namespace."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # tuple.index is not missed
     name: str
     type: str
     up: bool
@@ -67,7 +68,7 @@ class Link(NamedTuple):
 class Address(NamedTuple):
     """An address on an interface. ``flags`` are IFA_F_*, ``scope`` 253 is the link's."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # tuple.index is not missed
     address: IpInterface
     flags: int
     scope: int
@@ -81,7 +82,7 @@ class Route(NamedTuple):
     metric: int
     type: int
     via: Optional[IpAddress]
-    index: int
+    index: int  # type: ignore[assignment]  # tuple.index is not missed
     source: Optional[IpAddress]
     onlink: bool
     protocol: int
@@ -117,7 +118,7 @@ def messages(data: bytes) -> Iterator[Message]:
         length, kind, flags, sequence, _port = struct.unpack_from("=IHHII", data, offset)
         if length < 16:
             return
-        yield Message(kind, flags, sequence, data[offset + 16:offset + length])
+        yield Message(kind, flags, sequence, data[offset + 16 : offset + length])
         offset += (length + 3) & ~3
 
 
@@ -129,17 +130,17 @@ def attributes(body: bytes, offset: int) -> dict[int, bytes]:
         length, kind = struct.unpack_from("=HH", body, offset)
         if length < 4:
             break
-        found[kind & 0x3FFF] = body[offset + 4:offset + length]
+        found[kind & 0x3FFF] = body[offset + 4 : offset + length]
         offset += (length + 3) & ~3
     return found
 
 
 def error(message: Message) -> tuple[int, str]:
     """(errno, the kernel's own words) of an NLMSG_ERROR; errno 0 is an acknowledgement."""
-    number, = struct.unpack_from("=i", message.body)
+    (number,) = struct.unpack_from("=i", message.body)
     text = ""
     if message.flags & _NLM_F_ACK_TLVS:
-        length, = struct.unpack_from("=I", message.body, 4)
+        (length,) = struct.unpack_from("=I", message.body, 4)
         offset = 20 if message.flags & _NLM_F_CAPPED else 4 + ((length + 3) & ~3)
         text = _text(attributes(message.body, offset).get(1))
     return -number, text
@@ -150,9 +151,17 @@ def link(message: Message) -> Link:
     found = attributes(message.body, 16)
     info = attributes(found[18], 0) if 18 in found else {}
     return Link(
-        index=index, name=_text(found.get(3)), type=_text(info.get(1)), up=bool(flags & IFF_UP), mtu=_number(found.get(4)),
-        mac=found.get(1, b"").hex(":"), master=_number(found.get(10)), alias=_text(found.get(20)), peer=_number(found.get(5)),
-        peer_netnsid=_number(found[37]) if 37 in found else None, running=bool(flags & 0x40),
+        index=index,
+        name=_text(found.get(3)),
+        type=_text(info.get(1)),
+        up=bool(flags & IFF_UP),
+        mtu=_number(found.get(4)),
+        mac=found.get(1, b"").hex(":"),
+        master=_number(found.get(10)),
+        alias=_text(found.get(20)),
+        peer=_number(found.get(5)),
+        peer_netnsid=_number(found[37]) if 37 in found else None,
+        running=bool(flags & 0x40),
     )
 
 
@@ -176,8 +185,14 @@ def routes(message: Message) -> Iterator[Route]:
         return
     found = attributes(message.body, 12)
     network = ipaddress.ip_network((found.get(1) or bytes(4 if family == socket.AF_INET else 16), length))
-    common = dict(network=network, table=_number(found.get(15)) or table, metric=_number(found.get(6)), type=kind,
-                  source=_address(found.get(7)), protocol=protocol)
+    common = dict(
+        network=network,
+        table=_number(found.get(15)) or table,
+        metric=_number(found.get(6)),
+        type=kind,
+        source=_address(found.get(7)),
+        protocol=protocol,
+    )
     if 9 in found:
         for hop_flags, index, hop in _next_hops(found[9]):
             yield Route(via=_address(hop.get(5)), index=index, onlink=bool(hop_flags & RTNH_F_ONLINK), **common)
@@ -193,7 +208,7 @@ def _next_hops(data: bytes) -> Iterator[tuple[int, int, dict[int, bytes]]]:
         length, flags, _weight, index = struct.unpack_from("=HBBi", data, offset)
         if length < 8:
             return
-        yield flags, index, attributes(data[offset:offset + length], 8)
+        yield flags, index, attributes(data[offset : offset + length], 8)
         offset += (length + 3) & ~3
 
 
@@ -216,12 +231,24 @@ def rule(message: Message) -> Rule:
 
     suppress = struct.unpack("=i", found[14])[0] if 14 in found else -1
     return Rule(
-        version=4 if family == socket.AF_INET else 6, priority=_number(found.get(6)), action=action,
-        table=_number(found.get(15)) or table, goto=_number(found.get(4)), inverted=bool(flags & FIB_RULE_INVERT),
-        source=network(2, from_length), destination=network(1, to_length), iif=_text(found.get(3)), oif=_text(found.get(17)),
-        mark=(_number(found[10]), _number(found.get(16))) if 10 in found else None, tos=tos,
-        ip_protocol=_number(found.get(22)), source_ports=span(23, "=HH"), destination_ports=span(24, "=HH"),
-        uids=span(20, "=II"), l3mdev=bool(found.get(19, b"\0")[0]), suppress_prefix=None if suppress < 0 else suppress,
+        version=4 if family == socket.AF_INET else 6,
+        priority=_number(found.get(6)),
+        action=action,
+        table=_number(found.get(15)) or table,
+        goto=_number(found.get(4)),
+        inverted=bool(flags & FIB_RULE_INVERT),
+        source=network(2, from_length),
+        destination=network(1, to_length),
+        iif=_text(found.get(3)),
+        oif=_text(found.get(17)),
+        mark=(_number(found[10]), _number(found.get(16))) if 10 in found else None,
+        tos=tos,
+        ip_protocol=_number(found.get(22)),
+        source_ports=span(23, "=HH"),
+        destination_ports=span(24, "=HH"),
+        uids=span(20, "=II"),
+        l3mdev=bool(found.get(19, b"\0")[0]),
+        suppress_prefix=None if suppress < 0 else suppress,
     )
 
 

@@ -156,8 +156,12 @@ class NetnsMounts:
             check_call(-1, f"making {RUN_NETNS} a shared mount")
         check_call(libc.mount(target, target, b"none", _MS_BIND | _MS_REC, None), f"binding {RUN_NETNS} onto itself")
         # out of /run's peer group first, or every name would be mounted twice
-        check_call(libc.mount(b"none", target, b"none", _MS_PRIVATE | _MS_REC, None), f"making {RUN_NETNS} a private mount")
-        check_call(libc.mount(b"none", target, b"none", _MS_SHARED | _MS_REC, None), f"making {RUN_NETNS} a shared mount")
+        check_call(
+            libc.mount(b"none", target, b"none", _MS_PRIVATE | _MS_REC, None), f"making {RUN_NETNS} a private mount"
+        )
+        check_call(
+            libc.mount(b"none", target, b"none", _MS_SHARED | _MS_REC, None), f"making {RUN_NETNS} a shared mount"
+        )
 
     def why_unfit(self, really: bool) -> str:
         """Why /run/netns cannot hold namespaces, or "" if it can. *really* tries a mount; else only looks."""
@@ -199,7 +203,9 @@ def _depth(mount: str, parents: dict[str, str]) -> int:
 
 
 def _bind(source: str, target: str) -> None:
-    check_call(libc.mount(os.fsencode(source), os.fsencode(target), b"none", _MS_BIND, None), f"mounting {source} on {target}")
+    check_call(
+        libc.mount(os.fsencode(source), os.fsencode(target), b"none", _MS_BIND, None), f"mounting {source} on {target}"
+    )
 
 
 def _is_netns(path: str) -> bool:

@@ -76,8 +76,14 @@ class Nft:
 
     def _run(self, arguments: list[str], script: Optional[str] = None) -> str:
         done = subprocess.run(  # pylint: disable=ansible-bad-function  # there is no AnsibleModule down here
-            [self.require(), *arguments], input=script, check=False, text=True, encoding="utf-8", errors="surrogateescape",
-            stdin=subprocess.DEVNULL if script is None else None, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [self.require(), *arguments],
+            input=script,
+            check=False,
+            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            stdin=subprocess.DEVNULL if script is None else None,
+            capture_output=True,
             env={**os.environ, "LC_ALL": "C"},
         )
         if done.returncode != 0:

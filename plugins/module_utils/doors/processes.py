@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Iterable, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from ..errors import SystemRefused
 from .in_namespace import RUN_NETNS

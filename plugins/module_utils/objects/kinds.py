@@ -18,8 +18,10 @@ from .sysctl import Sysctl
 from .text_file import TextFile
 from .veth_pair import VethPair
 
-KINDS: dict[str, Any] = {kind.kind: kind for kind in (
-    Directory, TextFile, Namespace, NftTable, VethPair, LinkSetting, LinkAddress, Sysctl, LinkRoute)}
+KINDS: dict[str, Any] = {
+    kind.kind: kind
+    for kind in (Directory, TextFile, Namespace, NftTable, VethPair, LinkSetting, LinkAddress, Sysctl, LinkRoute)
+}
 
 
 def from_fields(fields: list[Any]) -> KernelObject:

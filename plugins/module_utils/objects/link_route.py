@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from ..snapshot import Snapshot
     from ..system import System
 
-TYPES = {"unicast": wire.RTN_UNICAST, "blackhole": wire.RTN_BLACKHOLE, "unreachable": wire.RTN_UNREACHABLE,
-         "prohibit": wire.RTN_PROHIBIT, "throw": wire.RTN_THROW}
+TYPES = {
+    "unicast": wire.RTN_UNICAST,
+    "blackhole": wire.RTN_BLACKHOLE,
+    "unreachable": wire.RTN_UNREACHABLE,
+    "prohibit": wire.RTN_PROHIBIT,
+    "throw": wire.RTN_THROW,
+}
 _TYPE_NAMES = {number: name for name, number in TYPES.items()}
 
 
@@ -42,9 +47,13 @@ class LinkRoute(KernelObject):
 
     def __str__(self) -> str:
         to = "default" if self.to in ("0.0.0.0/0", "::/0") else self.to
-        return (f"route {to}{' (IPv6)' if self.to == '::/0' else ''}" + (f" dev {self.link}" if self.link else "")
-                + (f" table {self.table}" if self.table != MAIN_TABLE else "")
-                + (f" metric {self.metric}" if self.metric else "") + f" {where(self.netns)}")
+        return (
+            f"route {to}{' (IPv6)' if self.to == '::/0' else ''}"
+            + (f" dev {self.link}" if self.link else "")
+            + (f" table {self.table}" if self.table != MAIN_TABLE else "")
+            + (f" metric {self.metric}" if self.metric else "")
+            + f" {where(self.netns)}"
+        )
 
     @property
     def netns_names(self) -> tuple[str, ...]:
@@ -71,11 +80,16 @@ class LinkRoute(KernelObject):
         words = value.split()
         options = dict(zip(words, words[1:]))
         return wire.Route(
-            network=ipaddress.ip_network(self.to), table=self.table, metric=self.metric, type=TYPES[words[0]],
+            network=ipaddress.ip_network(self.to),
+            table=self.table,
+            metric=self.metric,
+            type=TYPES[words[0]],
             via=ipaddress.ip_address(options["via"]) if "via" in options else None,
             index=system.index(self.netns, self.link) if self.link else 0,
             source=ipaddress.ip_address(options["src"]) if "src" in options else None,
-            onlink="onlink" in words, protocol=0)
+            onlink="onlink" in words,
+            protocol=0,
+        )
 
 
 def route_value(kind: str, via: Any, source: Any, onlink: bool) -> str:
@@ -85,5 +99,7 @@ def route_value(kind: str, via: Any, source: Any, onlink: bool) -> str:
 
 def observed_route(netns: str, link: str, route: wire.Route) -> tuple[LinkRoute, str]:
     """What the kernel shows, as object and value."""
-    return (LinkRoute(netns, link, route.table, str(route.network), route.metric),
-            route_value(_TYPE_NAMES[route.type], route.via, route.source, route.onlink))
+    return (
+        LinkRoute(netns, link, route.table, str(route.network), route.metric),
+        route_value(_TYPE_NAMES[route.type], route.via, route.source, route.onlink),
+    )

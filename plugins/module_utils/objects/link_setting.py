@@ -37,7 +37,9 @@ class LinkSetting(KernelObject):
         return f"link {place(self.netns, self.link)} {self.setting}"
 
     def lines(self, value: Any) -> list[str]:
-        return [] if value is None else [f"{self}: {str(value).lower() if isinstance(value, bool) else value or 'none'}"]
+        return (
+            [] if value is None else [f"{self}: {str(value).lower() if isinstance(value, bool) else value or 'none'}"]
+        )
 
     @property
     def order(self) -> int:
@@ -70,5 +72,8 @@ class LinkSetting(KernelObject):
             return
         if self.setting == "bridge":
             after = system.index(self.netns, after) if after else 0
-        system.netlink.set_link(self.netns, system.index(self.netns, self.link),
-                                **{"master" if self.setting == "bridge" else self.setting: after})
+        system.netlink.set_link(
+            self.netns,
+            system.index(self.netns, self.link),
+            **{"master" if self.setting == "bridge" else self.setting: after},
+        )

@@ -37,7 +37,11 @@ class NftTable(KernelObject):
         return f"nftables table {FAMILY} {TABLE} {where(self.netns)}"
 
     def lines(self, value: Optional[str]) -> list[str]:
-        return [] if value is None else [f"{self}:", *(f"  {line.strip()}" for line in value.splitlines()[1:-1] if line.strip())]
+        return (
+            []
+            if value is None
+            else [f"{self}:", *(f"  {line.strip()}" for line in value.splitlines()[1:-1] if line.strip())]
+        )
 
     @property
     def netns_names(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 # Copyright: linuxnet.netns contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""A process that is ended because its namespace is removed (``processes: kill``). Shown in a plan; never in the ledger."""
+"""A process that is ended because its namespace is removed (``processes: kill``). Planned, never remembered."""
 
 from __future__ import annotations
 

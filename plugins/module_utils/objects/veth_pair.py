@@ -44,7 +44,12 @@ class VethPair(KernelObject):
         return ((self.netns, self.name), (self.peer_netns, self.peer_name))
 
     def observed(self, snapshot: Snapshot) -> Optional[str]:
-        return PRESENT if snapshot.pair_at((self.netns, self.name) if self.netns != NOWHERE else (self.peer_netns, self.peer_name)) == self else None
+        return (
+            PRESENT
+            if snapshot.pair_at((self.netns, self.name) if self.netns != NOWHERE else (self.peer_netns, self.peer_name))
+            == self
+            else None
+        )
 
     def original(self, before: Optional[str]) -> None:
         """A pair that we were asked for is ours to remove."""
@@ -52,7 +57,9 @@ class VethPair(KernelObject):
     def apply(self, system: System, before: Optional[str], after: Optional[str]) -> None:
         if after:
             one, other = self.settings
-            system.add_veth(dict(one, netns=self.netns, name=self.name), dict(other, netns=self.peer_netns, name=self.peer_name))
+            system.add_veth(
+                dict(one, netns=self.netns, name=self.name), dict(other, netns=self.peer_netns, name=self.peer_name)
+            )
         elif self.netns == NOWHERE:
             system.delete_link(self.peer_netns, self.peer_name)
         else:
