@@ -323,8 +323,10 @@ class _Run:
                 _once(
                     self.warnings,
                     [
-                        f"there is no IPv{version} default route {where(netns)}, so forwarding was "
-                        f"enabled on no uplink; name it with {wants}"
+                        (
+                            f"there is no IPv{version} default route {where(netns)}, so forwarding was "
+                            f"enabled on no uplink; name it with {wants}"
+                        )
                     ],
                 )
 

@@ -49,8 +49,10 @@ def check_privileges() -> list[str]:
         )
     if _in_other_mount_namespace():
         return [
-            "this runs in another mount namespace than the host's init; namespaces made here may not "
-            "be visible to the host"
+            (
+                "this runs in another mount namespace than the host's init; namespaces made here may not "
+                "be visible to the host"
+            )
         ]
     return []
 

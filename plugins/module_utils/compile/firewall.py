@@ -150,7 +150,7 @@ def _sources(rules: Ruleset) -> Iterator[Chain]:
     if wide:
         lines.append("iifname vmap " + _set(f'"{link}" : jump {chain_name("source", link)}' for link in sorted(wide)))
     if guarded:
-        # Neighbour discovery speaks from link-local and unspecified addresses; who routes is not for a namespace to say.
+        # Neighbours speak from link-local and unspecified addresses; but who routes is not for a namespace to say.
         lines += [
             f"iifname {_names(item.link for item in guarded)} icmpv6 type {{ nd-router-advert, nd-redirect }} drop"
         ]

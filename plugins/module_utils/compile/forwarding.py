@@ -31,7 +31,7 @@ IPV4_GLOBAL = "net/ipv4/conf/all/forwarding"
 
 @dataclass(frozen=True)
 class Paths:
-    """What a state's flows need in one namespace: links to forward on by IP version, links with localhost redirected."""
+    """What a state's flows need in one namespace: links to forward on by IP version, links that take localhost."""
 
     forward: dict[int, tuple[str, ...]]
     localnet: tuple[str, ...]
