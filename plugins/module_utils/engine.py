@@ -19,7 +19,7 @@ from .compile.wanted import Wanted
 from .desired.names import HOST, check_identity, where
 from .desired.state import State
 from .doors import conntrack
-from .errors import Clash
+from .errors import Clash, SystemRefused
 from .ledger import Ledger, Owner, save_text
 from .lock import Lock
 from .objects.kernel_object import KernelObject, Value
@@ -85,7 +85,7 @@ def converge(request: Request, check_mode: bool, system: Optional[System] = None
     warnings = preflight.check_privileges()
     system = system or System()
     try:
-        with Lock(check_mode):
+        with _lock(check_mode, system, state):
             run = _Run(system, request, state)
             result = Result(run.plan(Snapshot(system)), warnings + run.warnings)
             run.check_feasible(result.changes, really=not check_mode)
@@ -94,6 +94,18 @@ def converge(request: Request, check_mode: bool, system: Optional[System] = None
             return result
     finally:
         system.close()
+
+
+def _lock(check_mode: bool, system: System, state: State) -> Lock:
+    """The host's lock; where /run cannot even hold that, say what it means for namespaces."""
+    lock = Lock(check_mode)
+    try:
+        lock.acquire()
+    except SystemRefused:
+        if state.namespaces:
+            preflight.check_run_netns(system, really=False)
+        raise
+    return lock
 
 
 class _Run:

@@ -19,27 +19,31 @@ PATIENCE = 120.0
 
 
 class Lock:
-    """Context manager. *read_only* (check mode) waits for a running change but creates nothing itself."""
+    """To be acquired, then used as a context manager that gives it back. *read_only* (check mode) waits for a running change but creates nothing itself."""
 
     def __init__(self, read_only: bool = False) -> None:
         self._read_only = read_only
         self._handle: Optional[int] = None
 
     def __enter__(self) -> Lock:
+        return self
+
+    def acquire(self) -> None:
+        """Wait for the lock; raises SystemRefused when it cannot be had."""
         deadline = time.monotonic() + PATIENCE
         while True:
             flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (0 if self._read_only else os.O_CREAT)
             try:
                 handle = os.open(PATH, flags, 0o600)
             except FileNotFoundError:
-                return self
+                return
             except OSError as error:
                 raise SystemRefused(f"opening {PATH}: {error.strerror}", error.errno or 0) from None
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.path.exists(PATH) and os.path.samestat(os.fstat(handle), os.stat(PATH)):
                     self._handle = handle
-                    return self
+                    return
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     os.close(handle)

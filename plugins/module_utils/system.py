@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import time
 from typing import Any, Optional
 
@@ -20,12 +21,17 @@ from .objects.kernel_object import place
 #: The kernel takes a namespace apart in the background; its veths keep their names on the host for up to 0.1 s,
 #: with hundreds of namespaces a little longer.
 _SETTLE = 3.0
+_MOST_FILES = 65536
 
 
 class System:
     """Give it to close() when done: an open socket keeps a namespace alive."""
 
     def __init__(self) -> None:
+        # One socket, later one handle, for each of hundreds of namespaces; the usual limit is 1024.
+        self._files_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        hard = self._files_limit[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_MOST_FILES if hard < 0 else min(_MOST_FILES, hard), hard))
         self.netlink = Netlink()
         self.nft = Nft()
         self.files = Files()
@@ -36,6 +42,7 @@ class System:
     def close(self) -> None:
         self.netlink.close()
         self.mounts.let_go()
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._files_limit)
 
     def forget(self, netns: str) -> None:
         """Drop what we hold of a namespace that goes away or was made anew."""

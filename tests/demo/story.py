@@ -338,12 +338,20 @@ def drift(internet):
     expect_answer("the daemon", CLIENT[4], HOST[4], internet, "the connection from before still lives", keep="live")
 
 
+def side(sign, play):
+    """One side of a diff."""
+    return [line[1:] for line in play.diff if line[0] == sign]
+
+
 def teardown(internet, before, done):
     tell.heading("Away with it")
     gone = Play("teardown", "--diff")
-    backwards = sorted({"-": "+", "+": "-"}[line[0]] + line[1:] for line in gone.diff)
-    lines = "%d lines" % len(gone.diff)
-    tell.claim(backwards == sorted(done.diff), "its diff (left out here) is that of the run, backwards", lines)
+    made, removed = sorted(side("+", done)), sorted(side("-", gone))
+    tell.claim(made == removed, "it removes (diff left out here) what the run has made", "%d lines" % len(removed))
+    restored = side("+", gone)
+    tell.claim(
+        set(restored) <= set(side("-", done)), "and puts back what the run has changed", "%d lines" % len(restored)
+    )
     expect_no_answer(internet, HOST[4], "client asks %s" % at(HOST[4]), source=CLIENT[4])
     lines = differences(before, host_state())
     tell.quote(lines)

@@ -56,9 +56,15 @@ def remove(routed, name="web"):
 # --- the classic ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.smoke
-@both_families
-@both_protocols
+@pytest.mark.parametrize(
+    "family, proto",
+    [
+        pytest.param(V4, "tcp", marks=pytest.mark.smoke),
+        (V4, "udp"),
+        (V6, "tcp"),
+        pytest.param(V6, "udp", marks=pytest.mark.smoke),
+    ],
+)
 def test_a_daemon_behind_sees_the_client(routed, family, proto):
     host, app = routed.host, routed.app
     before = host.snapshot()

@@ -34,8 +34,7 @@ def modern(host):
     return host.exists("/proc/sys/net/ipv6/conf/all/force_forwarding")
 
 
-@pytest.mark.smoke
-@pytest.mark.parametrize("proto", ["tcp", "udp"])
+@pytest.mark.parametrize("proto", [pytest.param("tcp", marks=pytest.mark.smoke), "udp"])
 def test_the_internet_sees_the_host(routed, proto):
     host, app = routed.host, routed.app
     before = host.snapshot()

@@ -101,8 +101,8 @@ MUTATIONS = (
     mutation(
         "compile: firewall",
         "compile/firewall.py",
-        '"fib daddr type local jump forwards"]',
-        '"jump forwards"]',
+        '"fib daddr type local jump forwards",',
+        '"jump forwards",',
         "unit/test_firewall.py",
     ),
     mutation(
@@ -143,7 +143,7 @@ MUTATIONS = (
         "objects/veth_pair.py",
         "if other < one:",
         "if False:",
-        "unit/test_engine.py::test_options_left_out_of_a_single_module_stay_as_they_are",
+        "unit/test_engine.py::test_a_pair_is_the_same_from_either_end",
     ),
     mutation(
         "snapshot",
@@ -161,7 +161,7 @@ MUTATIONS = (
     ),
     mutation("plan", "plan.py", "gone[item] = WITH_LINK", "pass", "unit/test_plan.py"),
     mutation("apply", "apply.py", "self._done.append(change)", "pass", "unit/test_journal.py"),
-    mutation("apply", "apply.py", "if self._done[number].implied != WITH_LINK)", "if True)", "unit/test_journal.py"),
+    mutation("apply", "apply.py", "if self._done[number].implied != WITH_LINK", "if True", "unit/test_journal.py"),
     mutation("ledger", "ledger.py", "if not same_boot:", "if False:", "unit/test_ledger.py"),
     mutation("ledger", "ledger.py", "if version != VERSION:", "if False:", "unit/test_ledger.py"),
     mutation("lock", "lock.py", "os.path.samestat(os.fstat(handle), os.stat(PATH))", "True", "unit/test_lock.py"),

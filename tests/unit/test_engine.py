@@ -174,6 +174,17 @@ def test_options_left_out_of_a_single_module_stay_as_they_are():
     assert items(converge(kernel, single("veths", {"name": "eth0", "netns": "app"}))) == []
 
 
+def test_a_pair_is_the_same_from_either_end():
+    kernel = made()
+    peer = VETH["peer"]
+    turned = {**peer, "peer": {name: value for name, value in VETH.items() if name != "peer"}}
+    assert items(converge(kernel, topology({**OPTIONS, "veths": [turned]}))) == []
+    gone = converge(kernel, topology(OPTIONS, absent=True), check_mode=True)
+    assert [str(change.item) for change in gone.changes if change.item.kind == "veth"] == [
+        "veth app0 on the host -- eth0 in app"
+    ]
+
+
 def test_two_topologies_may_not_list_the_same_thing():
     fails(made(), topology(OPTIONS, "other"), Clash, "netns app belongs to topology default", "remove it there first")
 

@@ -260,10 +260,10 @@ def test_nats(options, line):
 
 
 def test_a_nat_of_both_families_is_two_rules():
-    found = compiled(nat=((nat(source=["10.0.0.0/30", "fd0::/64"], exclude=["fd9::/64"]), ("a0",)),))
+    found = compiled(nat=((nat(source=["10.0.0.0/30", "fd0::/64"], exclude=["f::/64"]), ("a",)),))
     assert found["nat_postrouting"][1:] == [
-        'ip saddr { 10.0.0.0/30 } oifname != { "a0", "lo" } counter masquerade comment "nat out"',
-        'ip6 saddr { fd0::/64 } oifname != { "a0", "lo" } ip6 daddr != { fd9::/64 } counter masquerade comment "nat out"',
+        'ip saddr { 10.0.0.0/30 } oifname != { "a", "lo" } counter masquerade comment "nat out"',
+        'ip6 saddr { fd0::/64 } oifname != { "a", "lo" } ip6 daddr != { f::/64 } counter masquerade comment "nat out"',
     ]
 
 

@@ -179,6 +179,17 @@ def test_what_hangs_on_a_link_goes_with_it():
     }
 
 
+def test_a_setting_of_a_link_goes_with_it_and_is_made_again_for_a_new_one():
+    setting = Sysctl("", "net/ipv4/conf/app0/rp_filter")
+    change = next(
+        item for item in plan({}, {PAIR: PRESENT, setting: "2"}, {PAIR: None, setting: "0"}) if item.item == setting
+    )
+    assert (change.after, change.implied) == (None, WITH_LINK)
+    other = veth_pair(("", "app0"), ("db", "eth0"))
+    changes = plan({other: PRESENT, setting: "2"}, {PAIR: PRESENT, setting: "2"})
+    assert [(item.before, item.after) for item in changes if item.item == setting] == [("2", None), (None, "2")]
+
+
 def test_what_lives_in_a_namespace_goes_with_it():
     changes = {
         change.item: change

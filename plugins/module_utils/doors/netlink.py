@@ -29,7 +29,7 @@ ROUTE_PROTOCOL = 196
 ALIAS = "linuxnet.netns: "
 _MOST_ALIAS = 255
 
-#: Sockets kept open at once at most, and how many files to leave to others: the usual limit is 1024.
+#: Sockets kept open at once at most, and how many files to leave to others.
 _MOST_SOCKETS, _FILES_LEFT = 1000, 300
 #: Sockets opened in one go.
 _AT_ONCE = 100

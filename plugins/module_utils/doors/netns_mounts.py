@@ -105,8 +105,14 @@ class NetnsMounts:
         """Take the name away, however often it is mounted, but hold on to the namespace itself until let_go():
         so far give_back() can undo it, with everything that is inside."""
         path = path_of(name)
-        if self.state(name).identity:
-            self._held[name] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            handle = -1  # a leftover that cannot be opened
+        if handle >= 0 and os.fstat(handle).st_dev == self._nsfs:
+            self._held[name] = handle
+        elif handle >= 0:
+            os.close(handle)
         self._remove_name(path)
 
     def give_back(self, name: str) -> None:
