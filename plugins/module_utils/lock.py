@@ -19,7 +19,8 @@ PATIENCE = 120.0
 
 
 class Lock:
-    """To be acquired, then used as a context manager that gives it back. *read_only* (check mode) waits for a running change but creates nothing itself."""
+    """To be acquired, then used as a context manager that gives it back. *read_only* (check mode) waits for a
+    running change but creates nothing itself."""
 
     def __init__(self, read_only: bool = False) -> None:
         self._read_only = read_only
