@@ -279,9 +279,7 @@ def fresh():
     node.close()
 
 
-@pytest.mark.parametrize(
-    "who", [pytest.param("another user", marks=pytest.mark.smoke), "root without capabilities"]
-)
+@pytest.mark.parametrize("who", [pytest.param("another user", marks=pytest.mark.smoke), "root without capabilities"])
 def test_without_root(fresh, who):
     # Reading is allowed: the interpreter may live where only root can look.
     how = {

@@ -93,7 +93,7 @@ def test_a_port_is_open_only_for_its_protocol(routed, family):
     assert routed.internet.ask(UPLINK[family], 10105, "tcp").label == "app"
     assert not routed.internet.reaches(UPLINK[family], 10105, "udp")
 
-    routed.host.apply("netns_forward", **forward(app, family, protocol=["tcp", "udp"]))
+    routed.host.module("netns_forward", **forward(app, family, protocol=["tcp", "udp"]))
     assert routed.internet.ask(UPLINK[family], 10105, "tcp").label == "app"
     assert routed.internet.ask(UPLINK[family], 10105, "udp").label == "app"
     remove(routed)
@@ -103,7 +103,7 @@ def test_a_port_is_open_only_for_its_protocol(routed, family):
 def test_another_port_inside(routed, family):
     app = routed.app
     app.serve(80)
-    routed.host.apply("netns_forward", **forward(app, family, to_port="80"))
+    routed.host.module("netns_forward", **forward(app, family, to_port="80"))
     answer = routed.internet.ask(UPLINK[family], 10105, source=CLIENT[family])
     assert (answer.port, answer.seen) == (80, CLIENT[family])
     assert not routed.internet.reaches(UPLINK[family], 80)
@@ -148,7 +148,7 @@ def test_a_shifted_range_maps_one_to_one_or_is_refused(routed, family, proto):
         for word in ("to_port", "9000-9003"):
             assert word in result.msg
         return
-    routed.host.apply("netns_forward", **options)
+    routed.host.module("netns_forward", **options)
     # More than once: a port chosen by chance would be right now and then.
     for port in (8003, 8000, 8002, 8001, 8003, 8000):
         assert routed.internet.ask(UPLINK[family], port, proto, source=CLIENT[family]).port == port + 1000
@@ -189,7 +189,7 @@ def test_one_port_on_several_addresses_goes_several_ways(routed, family):
     app.serve(81)
     app.serve(82)
     host.module("netns_forward", **forward(app, family, name="one", listen_address=[UPLINK[family]], to_port="81"))
-    host.apply("netns_forward", **forward(app, family, name="two", listen_address=[other], to_port="82"))
+    host.module("netns_forward", **forward(app, family, name="two", listen_address=[other], to_port="82"))
     assert routed.internet.ask(UPLINK[family], 10105).port == 81
     assert routed.internet.ask(other, 10105).port == 82
     host.module("netns_forward", name="one", state="absent")
@@ -201,19 +201,19 @@ def test_one_port_on_several_addresses_goes_several_ways(routed, family):
 def test_only_at_the_interfaces_listed(routed, family):
     host, app = routed.host, routed.app
     app.serve(10105)
-    host.apply("netns_forward", **forward(app, family, in_interface=["eth0"]))
+    host.module("netns_forward", **forward(app, family, in_interface=["eth0"]))
     assert routed.internet.ask(UPLINK[family], 10105, source=CLIENT[family]).seen == CLIENT[family]
     assert not routed.mgmt.reaches(MGMT_HOST[family], 10105)
     assert not routed.mgmt.reaches(UPLINK[family], 10105)
 
-    host.apply("netns_forward", **forward(app, family, in_interface=["eth0", "eth1"]))
+    host.module("netns_forward", **forward(app, family, in_interface=["eth0", "eth1"]))
     assert routed.internet.ask(UPLINK[family], 10105).label == "app"
     assert routed.mgmt.ask(MGMT_HOST[family], 10105).seen == MGMT[family]
     # Both sides may come in, and neither gets through to the other.
     assert not routed.internet.reaches(MGMT[family], 7)
     assert not routed.mgmt.reaches(SERVER[family], 7)
 
-    host.apply("netns_forward", **forward(app, family, in_interface=["eth1"]))
+    host.module("netns_forward", **forward(app, family, in_interface=["eth1"]))
     assert not routed.internet.reaches(UPLINK[family], 10105)
     assert routed.mgmt.ask(MGMT_HOST[family], 10105).seen == MGMT[family]
     remove(routed)
@@ -239,7 +239,7 @@ def test_only_for_the_sources_listed(routed, family, proto):
 def test_it_works_from_the_host_itself_and_from_the_namespace_behind(routed, family, proto):
     host, app = routed.host, routed.app
     app.serve(10105, proto=proto)
-    host.apply("netns_forward", **forward(app, family, protocol=[proto]))
+    host.module("netns_forward", **forward(app, family, protocol=[proto]))
     assert host.ask(UPLINK[family], 10105, proto).label == "app"
     assert host.ask(MGMT_HOST[family], 10105, proto).label == "app"
     assert app.ns.ask(UPLINK[family], 10105, proto).label == "app"
@@ -263,7 +263,7 @@ def test_it_works_at_localhost(routed, proto):
 def test_without_hairpin_it_works_only_from_outside(routed, family):
     host, app = routed.host, routed.app
     app.serve(10105)
-    host.apply("netns_forward", **forward(app, family, hairpin=False))
+    host.module("netns_forward", **forward(app, family, hairpin=False))
     assert routed.internet.ask(UPLINK[family], 10105, source=CLIENT[family]).seen == CLIENT[family]
     assert not host.reaches(UPLINK[family], 10105)
     assert not app.ns.reaches(UPLINK[family], 10105)
@@ -300,11 +300,14 @@ def test_a_forward_at_localhost_is_for_the_host_itself(routed, proto):
 
 def pretend_that_localhost_is(stack, gateway, source):
     """Packets to 127.0.0.1 go out on the wire: whoever sits next to the host can send that."""
-    stack.sh("""
+    stack.sh(
+        """
         echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet
         ip address del 127.0.0.1/8 dev lo
         ip route replace 127.0.0.0/8 via %s src %s
-    """ % (gateway, source))
+    """
+        % (gateway, source)
+    )
 
 
 def test_nothing_on_localhost_becomes_reachable_from_outside(routed):

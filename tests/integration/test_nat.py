@@ -24,8 +24,10 @@ GLOBAL_SWITCHES = (
 
 def forwards_at(host, ifname):
     """Whether a host forwards what comes in at an interface: (IPv4, IPv6)."""
-    v6 = [host.run("cat", "/proc/sys/net/ipv6/conf/%s/%s" % (ifname, key), check=False).stdout.strip()
-          for key in ("forwarding", "force_forwarding")]
+    v6 = [
+        host.run("cat", "/proc/sys/net/ipv6/conf/%s/%s" % (ifname, key), check=False).stdout.strip()
+        for key in ("forwarding", "force_forwarding")
+    ]
     return host.sysctl("net/ipv4/conf/%s/forwarding" % ifname) == "1", "1" in v6
 
 

@@ -22,5 +22,5 @@ settings.register_profile("quick", max_examples=60, derandomize=True, **_COMMON)
 settings.register_profile(
     "mutation", settings.get_profile("quick"), max_examples=30, phases=[Phase.explicit, Phase.generate]
 )
-settings.register_profile("thorough", max_examples=3000, **_COMMON)
+settings.register_profile("thorough", max_examples=1000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))

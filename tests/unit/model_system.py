@@ -9,9 +9,10 @@ import contextlib
 import errno
 import ipaddress
 import os
+import tempfile
 from unittest import mock
 
-from ansible_collections.linuxnet.netns.plugins.module_utils import engine, preflight, snapshot
+from ansible_collections.linuxnet.netns.plugins.module_utils import engine, lock, preflight, snapshot
 from ansible_collections.linuxnet.netns.plugins.module_utils.doors import conntrack, processes
 from ansible_collections.linuxnet.netns.plugins.module_utils.doors import netlink_messages as wire
 from ansible_collections.linuxnet.netns.plugins.module_utils.doors.netlink import ALIAS, ROUTE_PROTOCOL
@@ -220,7 +221,7 @@ class ModelSystem(System):
 
 @contextlib.contextmanager
 def inside(kernel):
-    """What the engine reaches without a door object (threads, locks, /proc, connection tracking) leads to the model."""
+    """What the engine reaches without a door object (threads, the lock, /proc, connection tracking) leads elsewhere."""
 
     def visit(names, work):
         found = {}
@@ -235,7 +236,7 @@ def inside(kernel):
 
     patches = (
         mock.patch.object(snapshot, "in_namespaces", visit),
-        mock.patch.object(engine, "Lock", lambda _read_only: contextlib.nullcontext()),
+        mock.patch.object(lock, "PATH", os.path.join(tempfile.gettempdir(), f"netns-model-{os.getpid()}.lock")),
         mock.patch.object(preflight, "check_privileges", list),
         mock.patch.object(processes, "inside", lambda names: {name: kernel.processes.get(name, []) for name in names}),
         mock.patch.object(processes, "end", lambda name, timeout: kernel.processes.pop(name, None)),

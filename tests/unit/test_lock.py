@@ -22,26 +22,32 @@ def path(tmp_path, monkeypatch):
     return found
 
 
+def held(read_only=False):
+    found = lock.Lock(read_only)
+    found.acquire()
+    return found
+
+
 def test_the_file_does_not_outlive_its_use(path):
-    with lock.Lock():
+    with held():
         assert path.exists()
     assert not path.exists()
 
 
 def test_an_error_inside_is_passed_on(path):
-    with pytest.raises(ZeroDivisionError), lock.Lock():
+    with pytest.raises(ZeroDivisionError), held():
         raise ZeroDivisionError
     assert not path.exists()
 
 
 def test_check_mode_creates_nothing(path):
-    with lock.Lock(read_only=True):
+    with held(read_only=True):
         assert not path.exists()
 
 
 def test_check_mode_waits_and_leaves_the_file(path):
     path.touch()
-    with lock.Lock(read_only=True):
+    with held(read_only=True):
         pass
     assert path.exists()
 
@@ -51,7 +57,7 @@ def test_another_run_is_waited_for_and_then_named(path, monkeypatch):
     with path.open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         for read_only in (False, True):
-            with pytest.raises(SystemRefused) as caught, lock.Lock(read_only):
+            with pytest.raises(SystemRefused) as caught, held(read_only):
                 pass
             assert str(path) in str(caught.value) and "another run" in str(caught.value)
 
@@ -67,15 +73,15 @@ def test_a_lock_that_was_removed_meanwhile_is_not_taken_for_the_lock(path, monke
             path.touch()
 
     monkeypatch.setattr(lock.fcntl, "flock", flock)
-    with lock.Lock() as held:
-        assert os.path.samestat(os.fstat(held._handle), os.stat(path))
+    with held() as mine:
+        assert os.path.samestat(os.fstat(mine._handle), os.stat(path))
 
 
 def test_only_one_is_inside_at_a_time(path):
     order = []
 
     def work(name):
-        with lock.Lock():
+        with held():
             order.append(name)
             time.sleep(0.05)
             order.append(name)
@@ -91,6 +97,6 @@ def test_only_one_is_inside_at_a_time(path):
 
 def test_a_symbolic_link_in_its_place_is_refused(path, tmp_path):
     os.symlink(tmp_path / "elsewhere", path)
-    with pytest.raises(SystemRefused), lock.Lock():
+    with pytest.raises(SystemRefused), held():
         pass
     assert not (tmp_path / "elsewhere").exists()

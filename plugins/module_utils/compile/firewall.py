@@ -112,10 +112,8 @@ def _nfproto(version: int) -> str:
 
 def collapse(networks: Iterable[cidr.Network]) -> list:
     """Networks without overlaps (nft refuses them in a set); a single address is written without prefix length."""
-    return [
-        item.network_address if item.prefixlen == item.max_prefixlen else item
-        for item in ipaddress.collapse_addresses(networks)
-    ]  # type: ignore[type-var]
+    merged: Iterable[Any] = ipaddress.collapse_addresses(list[Any](networks))
+    return [item.network_address if item.prefixlen == item.max_prefixlen else item for item in merged]
 
 
 # -- prerouting, raw: forged sources --
