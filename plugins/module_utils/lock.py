@@ -19,7 +19,7 @@ PATIENCE = 120.0
 
 
 class Lock:
-    """To be acquired, then used as a context manager that gives it back. *read_only* (check mode) waits for a
+    """A context manager, which may be acquired beforehand. *read_only* (check mode) waits for a
     running change but creates nothing itself."""
 
     def __init__(self, read_only: bool = False) -> None:
@@ -27,6 +27,8 @@ class Lock:
         self._handle: Optional[int] = None
 
     def __enter__(self) -> Lock:
+        if self._handle is None:
+            self.acquire()
         return self
 
     def acquire(self) -> None:

@@ -10,6 +10,8 @@ interfaces. And everything on the host that is not ours goes on as before, route
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from harness import (
     CLIENT4,
@@ -55,12 +57,21 @@ class Two:
             ]
             self.options = topology(self.a, self.b, forwards=forwards, name="two", **options)
             self.host.module("netns_topology", **self.options)
+            self.servers = []
             for proto in ("tcp", "udp"):
                 for one in (self.a, self.b):
-                    one.serve(PUBLISHED, UNPUBLISHED, proto=proto)
+                    self.servers += one.serve(PUBLISHED, UNPUBLISHED, proto=proto)
         except BaseException:
             self.world.close()
             raise
+
+    @contextlib.contextmanager
+    def untouched(self):
+        """Nothing arrives at the servers in the namespaces: that no answer comes back is not enough."""
+        for server in self.servers:
+            server.seen.clear()
+        yield
+        assert [server.seen for server in self.servers] == [[]] * len(self.servers), "packets got through"
 
 
 def address_of(one, family):
@@ -120,19 +131,21 @@ def test_it_reaches_out_and_is_reached_through_its_forward(either, family, proto
 @both_families
 @both_protocols
 def test_not_from_one_namespace_to_another(either, family, proto):
-    for one, other in ((either.a, either.b), (either.b, either.a)):
-        for port in (PUBLISHED, UNPUBLISHED):
-            assert not one.ns.reaches(address_of(other, family), port, proto)
+    with either.untouched():
+        for one, other in ((either.a, either.b), (either.b, either.a)):
+            for port in (PUBLISHED, UNPUBLISHED):
+                assert not one.ns.reaches(address_of(other, family), port, proto)
     assert either.host.ask(address_of(either.a, family), UNPUBLISHED, proto).label == "a"
 
 
 @both_families
 @both_protocols
 def test_not_from_outside_by_routing_to_its_address(either, family, proto):
-    for port in (PUBLISHED, UNPUBLISHED):
-        assert not either.internet.reaches(address_of(either.a, family), port, proto)
-        assert not either.mgmt.reaches(address_of(either.a, family), port, proto)
-        assert not either.internet.reaches(address_of(either.b, family), port, proto)
+    with either.untouched():
+        for port in (PUBLISHED, UNPUBLISHED):
+            assert not either.internet.reaches(address_of(either.a, family), port, proto)
+            assert not either.mgmt.reaches(address_of(either.a, family), port, proto)
+            assert not either.internet.reaches(address_of(either.b, family), port, proto)
 
 
 @both_families
@@ -183,9 +196,14 @@ def test_a_forged_source_does_not_reach_the_management_network_either(either, fa
 @both_protocols
 def test_no_transit_opens_up(two, family, proto):
     """The uplink forwards for us now; it has to stay as closed for others as it was."""
-    assert not two.internet.reaches(MGMT[family], SERVER_PORT, proto)
-    assert not two.internet.reaches(MGMT[family], SERVER_PORT, proto, source=CLIENT[family])
-    assert not two.mgmt.reaches(SERVER[family], SERVER_PORT, proto)
+    port = 7200
+    inner = two.mgmt.serve(MGMT[family], port, proto=proto)
+    outer = two.internet.serve(SERVER[family], port, proto=proto)
+    assert not two.internet.reaches(MGMT[family], port, proto)
+    assert not two.internet.reaches(MGMT[family], port, proto, source=CLIENT[family])
+    assert not two.mgmt.reaches(SERVER[family], port, proto)
+    # Not even in one direction: the management network would have answered to a closed door.
+    assert (inner.seen, outer.seen) == ([], [])
 
 
 def test_other_interfaces_do_not_forward(two):

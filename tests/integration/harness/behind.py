@@ -57,9 +57,9 @@ class Behind:
         return self
 
     def serve(self, *ports, proto="tcp"):
-        """Servers at both of the namespace's addresses."""
-        for address in (self.address4, self.address6):
-            self.ns.serve(address, *ports, proto=proto)
+        """Servers at both of the namespace's addresses; returns all of them."""
+        addresses = (self.address4, self.address6)
+        return [self.ns.serve(address, port, proto=proto) for address in addresses for port in ports]
 
 
 def topology(*behind, nat=True, forwards=(), **more):
