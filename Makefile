@@ -40,6 +40,7 @@ demo: setup-run build ## see it work: namespaces, NAT, forwards, and nothing lef
 test: ## everything below that tells good from bad (root)
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory mutation MUTATION_ARGS=--fast
 	@$(MAKE) --no-print-directory matrix MATRIX_ARGS=--fast
 	@$(MAKE) --no-print-directory demo
 	@$(MAKE) --no-print-directory integration
@@ -55,6 +56,10 @@ integration: setup-test build root ## tests against the kernel and nft (root)
 .PHONY: lint
 lint: setup-lint build ## style, types, documentation, ansible-test sanity
 	@scripts/lint
+
+.PHONY: mutation
+mutation: setup-test build ## break the code, a line at a time, and see the tests notice (MUTATION_ARGS=--fast: without root)
+	@python tests/mutation/run.py $(MUTATION_ARGS)
 
 .PHONY: matrix
 matrix: setup-test build root ## unit and integration tests on every Python and pyroute2 (root; MATRIX_ARGS=--fast)
