@@ -70,9 +70,9 @@ attributes:
     details:
       - This action does not modify state.
   diff_mode:
-    support: N/A
+    support: full
     details:
-      - This action does not modify state.
+      - This action does not modify state, so there is never a difference to show.
   idempotent:
     support: full
     details:

@@ -18,7 +18,7 @@ from .doors import netlink_messages as wire
 from .doors import processes
 from .doors.in_namespace import in_namespace
 from .doors.netlink import ROUTE_PROTOCOL
-from .errors import InvalidOption, MissingDependency, SystemRefused
+from .errors import MissingDependency, SystemRefused
 from .lock import Lock
 from .objects.link_route import TYPES
 from .preflight import is_ours
@@ -65,7 +65,7 @@ _SOCKET_TABLES = (("tcp", "tcp", "0A"), ("tcp6", "tcp", "0A"), ("udp", "udp", "0
 
 
 def read_info(names: Optional[list[str]]) -> dict[str, Any]:
-    """The result of netns_info. *names* None means all namespaces; one that does not exist is an InvalidOption."""
+    """The result of netns_info. *names* None means all namespaces."""
     if os.geteuid() != 0:
         raise MissingDependency(
             "reading network namespaces needs root on the managed host; run the task with become: true"
@@ -94,15 +94,7 @@ class _Reader:
         self.warnings: list[str] = []
 
     def result(self, names: Optional[list[str]]) -> dict[str, Any]:
-        for number, name in enumerate(names or ()):
-            if name not in self.there:
-                raise InvalidOption(
-                    f"names[{number}]",
-                    name,
-                    "is an unknown namespace: it does not exist on this host",
-                    "leave names out to see all of them",
-                )
-        wanted = sorted(self.there if names is None else set(names))
+        wanted = sorted(self.there if names is None else set(names) & set(self.there))
         identities = {name: self.system.mounts.state(name).identity for name in wanted}
         living = processes.inside(identity for identity in identities.values() if identity)
         found = [
@@ -114,6 +106,7 @@ class _Reader:
             "changed": False,
             "host": self._host(),
             "namespaces": [item for item in found if item is not None],
+            "missing": sorted(set(names or ()) - set(self.there)),
             "warnings": self.warnings,
         }
 

@@ -22,7 +22,7 @@ extends_documentation_fragment:
 options:
   names:
     description:
-      - Namespaces to read. One that does not exist is an error.
+      - Namespaces to read. Those that do not exist are returned in RV(missing).
       - Without it, all that there are. With V([]), none but the host's own.
     type: list
     elements: str
@@ -53,6 +53,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+missing:
+  description: Those of O(names) that do not exist, sorted.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 host:
   description:
     - The host's own namespace, as far as it concerns this collection.
