@@ -84,7 +84,7 @@ changelog: setup-lint build ## bring CHANGELOG.md up to date from changelogs/fra
 
 .PHONY: clean
 clean: ## remove all that these targets made in the checkout
-	rm -rf .venv .cache .ansible tests/output
+	rm -rf .venv .cache .ansible .hypothesis tests/output
 
 .PHONY: setup-run setup-test setup-lint
 setup-run setup-test setup-lint: setup-%:

@@ -18,6 +18,7 @@ from harness import (
     CLIENT6,
     MGMT4,
     MGMT6,
+    PATIENCE,
     SERVER4,
     SERVER6,
     SERVER_PORT,
@@ -237,7 +238,7 @@ def test_it_can_be_switched_off_again(name):
         made.host.module("netns_topology", name="two", state="absent")
         made.host.assert_same(made.bare, "absent left something behind")
         for family in (V4, V6):
-            assert made.mgmt.reaches(SERVER[family], SERVER_PORT) == (name == "router")
+            assert made.mgmt.reaches(SERVER[family], SERVER_PORT, timeout=PATIENCE) == (name == "router")
     finally:
         made.world.close()
 

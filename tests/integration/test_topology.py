@@ -10,7 +10,19 @@ before anything changes, and `state: absent` leaves the host as if nothing had b
 from __future__ import annotations
 
 import pytest
-from harness import CLIENT4, CLIENT6, MGMT4, SERVER4, SERVER6, SERVER_PORT, UPLINK4, UPLINK6, Behind, topology
+from harness import (
+    CLIENT4,
+    CLIENT6,
+    MGMT4,
+    PATIENCE,
+    SERVER4,
+    SERVER6,
+    SERVER_PORT,
+    UPLINK4,
+    UPLINK6,
+    Behind,
+    topology,
+)
 
 
 @pytest.fixture
@@ -100,9 +112,9 @@ def test_each_kind_goes_on_its_own(world, host, app, gone):
     inode = app.ns.inode
     host.apply("netns_topology", **dict(topology(app, forwards=published(app)), **{gone: []}))
     app.serve(10105)
-    assert world.internet.reaches(UPLINK4, 10105) == (gone != "forwards")
-    assert world.internet.reaches(UPLINK6, 10105) == (gone != "forwards")
-    assert app.ns.reaches(SERVER4, SERVER_PORT) == (gone != "nat")
+    assert world.internet.reaches(UPLINK4, 10105, timeout=PATIENCE) == (gone != "forwards")
+    assert world.internet.reaches(UPLINK6, 10105, timeout=PATIENCE) == (gone != "forwards")
+    assert app.ns.reaches(SERVER4, SERVER_PORT, timeout=PATIENCE) == (gone != "nat")
     assert app.ns.inode == inode
 
 

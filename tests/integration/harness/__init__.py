@@ -8,7 +8,7 @@ from .hosts import Host, Namespace
 from .modules import ModuleFailed, ModuleSucceeded, Result
 from .nodes import CommandFailed, Node
 from .snapshot import difference
-from .traffic import Answer, NoAnswer
+from .traffic import PATIENCE, Answer, NoAnswer
 from .world import (
     CLIENT4,
     CLIENT6,
@@ -33,6 +33,7 @@ __all__ = [
     "MGMT6",
     "MGMT_HOST4",
     "MGMT_HOST6",
+    "PATIENCE",
     "SERVER4",
     "SERVER6",
     "SERVER_PORT",
