@@ -13,6 +13,7 @@ from .apply import Journal
 from .compile import forwarding
 from .compile.firewall import compile_ruleset
 from .compile.netns import compile_netns
+from .compile.reach import Reach
 from .compile.stale_flows import stale_flows
 from .compile.veth import compile_veth
 from .compile.wanted import Wanted
@@ -274,7 +275,7 @@ class _Run:
             if body is not None:
                 listing = self._canonical(netns, body)
                 self.wanted.add(NftTable(netns, listing, body), listing)
-            self._warn(netns, needs, where_to)
+            self._warn(netns, where_to)
 
     def _canonical(self, netns: str, body: str) -> str:
         if (netns, body) not in self.canonical:
@@ -311,36 +312,26 @@ class _Run:
             ):
                 del released[item]
 
-    def _warn(self, netns: str, needs: forwarding.Paths, where_to: Any) -> None:
-        for nat in self.state.nat:
-            if nat.netns == netns and nat.forward:
-                _once(
-                    self.warnings,
-                    [
-                        f"nat {nat.name}: no interface {where(netns)} leads to {net} yet; run this "
-                        "again when it is there"
-                        for net in nat.source
-                        if not where_to.towards([net])
-                    ],
-                )
-        for version, wants in ((4, "in_interface or out_interface"), (6, "in_interface or out_interface")):
-            lacking = any(
-                item.netns == netns and item.forward and version in item.versions and not item.out_interface
-                for item in self.state.nat
-            ) or any(
-                item.netns == netns and item.version == version and not item.in_interface
-                for item in self.state.forwards
+    def _warn(self, netns: str, where_to: Reach) -> None:
+        """Say what was declared and cannot work yet."""
+        nat = [item for item in self.state.nat if item.netns == netns and item.forward]
+        forwards = [item for item in self.state.forwards if item.netns == netns]
+        texts = [
+            f"nat {item.name}: no interface {where(netns)} leads to {net} yet; run this again when it is there"
+            for item in nat
+            for net in item.source
+            if not where_to.towards([net])
+        ]
+        for version in (4, 6):
+            needs_uplink = any(version in item.versions and not item.out_interface for item in nat) or any(
+                item.version == version and not item.in_interface for item in forwards
             )
-            if lacking and not where_to.defaults[version]:
-                _once(
-                    self.warnings,
-                    [
-                        (
-                            f"there is no IPv{version} default route {where(netns)}, so forwarding was "
-                            f"enabled on no uplink; name it with {wants}"
-                        )
-                    ],
+            if needs_uplink and not where_to.defaults[version]:
+                texts.append(
+                    f"there is no IPv{version} default route {where(netns)}, so forwarding was enabled on no uplink; "
+                    "name it with in_interface or out_interface"
                 )
+        _once(self.warnings, texts)
 
     def _repairs(self, changes: list[Change]) -> None:
         _once(
