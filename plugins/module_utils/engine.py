@@ -373,9 +373,7 @@ class _Run:
         try:
             self._intend(changes, previous)
             journal.carry_out(changes)
-            self.ledger.made.update(
-                {item: value for item, value in journal.originals.items() if self.ledger.made.get(item) is None}
-            )
+            self._note_originals(journal.originals)
             journal.settle(lambda: self.plan(Snapshot(self.system), verifying=True), changes)
             self._remember(changes, journal.originals, previous)
             self._save()
@@ -405,7 +403,7 @@ class _Run:
     ) -> None:
         """After the last change: the ledger as it is from now on."""
         ledger = self.ledger
-        ledger.made.update({item: value for item, value in originals.items() if ledger.made.get(item) is None})
+        self._note_originals(originals)
         for change in changes:
             if change.item not in self.wanted.objects:
                 ledger.made.pop(change.item, None)
@@ -418,6 +416,11 @@ class _Run:
         self._prune(gone)
         held = {item for owner in ledger.owners.values() for item in owner.objects}
         ledger.made = {item: value for item, value in ledger.made.items() if item in held}
+
+    def _note_originals(self, originals: dict[KernelObject, Value]) -> None:
+        """What only turned out while doing it: the value of a setting that came with its link or namespace."""
+        made = self.ledger.made
+        made.update({item: value for item, value in originals.items() if made.get(item) is None})
 
     def _remember_unchanged(self) -> None:
         """Nothing to do on the system; the ledger is written only if it is new that this owner asks for it."""

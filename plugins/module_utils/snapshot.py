@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .objects.kernel_object import KernelObject
     from .system import System
 
-#: A routing table of the kernel's own doing, whoever lists it.
+#: Routes that were learnt, not configured.
 _NOT_CONFIGURED = (wire.RTPROT_RA,)
 
 

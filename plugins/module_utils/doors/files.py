@@ -14,7 +14,7 @@ from typing import Optional
 from ..errors import SystemRefused
 from .in_namespace import in_namespace
 
-#: Root of the files we write, changed only by tests that have no root.
+#: Every user inside a namespace has to be able to read its resolv.conf.
 MODE = 0o644
 _MOST_BYTES = 64 << 20
 
