@@ -273,6 +273,65 @@ hairpin:
   default: true
 """
 
+_SERVICE = r"""
+name:
+  description: Name of the unit, without C(.service).
+  type: str
+  required: true
+netns:
+  description: Namespace in which the service runs.
+  type: str
+  required: true
+command:
+  description:
+    - What the unit runs, as in C(ExecStart). It begins with the full path of a program. C($) and C(%) mean what they
+      mean there.
+    - Without it, a unit of O(name) must exist. It is attached to the namespace by a drop-in and stays as it is
+      otherwise.
+  type: str
+user:
+  description:
+    - The account as which the service runs. It must exist.
+    - Required with O(command), unless O(hardening) sets C(DynamicUser).
+  type: str
+group:
+  description: The group. Without it, the account's own.
+  type: str
+environment:
+  description: Environment variables. Any user of the host can read them in the unit.
+  type: dict
+private_tmp:
+  description: Whether the service has a C(/tmp) and a C(/var/tmp) of its own.
+  type: bool
+  default: true
+hardening:
+  description:
+    - More settings for the C([Service]) section, by their names there, such as C(MemoryMax) or C(StateDirectory). A
+      list is written as one line for each item.
+    - With O(command) they are put over strong defaults. A setting given here takes the place of the default for it,
+      and one without a value (V(null)) only takes the default away.
+    - Capabilities are C(CAP_NET_BIND_SERVICE) if a forward of the topology leads to a port below 1024 in the
+      namespace, else none.
+  type: dict
+enabled:
+  description: Whether the service is started at boot. Its namespace must be back by then, see C(persist) of
+    M(linuxnet.netns.netns_topology).
+  type: bool
+  default: true
+"""
+
+_SERVICE_STATE = r"""
+state:
+  description: V(started) has the service run, V(stopped) has its unit there but not running, V(restarted) restarts it
+    on every run.
+  type: str
+  choices:
+    - started
+    - restarted
+    - stopped
+  default: started
+"""
+
 _TOPOLOGY = r"""
 name:
   description:
@@ -286,6 +345,15 @@ isolate:
     - With V(false) they may. What is outside of the topology stays out either way.
   type: bool
   default: true
+persist:
+  description:
+    - Whether the topology comes back by itself, at boot and when C(nftables.service), C(firewalld.service) or
+      C(ufw.service) were started, stopped or reloaded.
+    - A copy of the engine is installed on the host for it, with the command C(linuxnet-netns) (V(restore), V(check),
+      V(show)) and a unit C(linuxnet-netns.service). C(After=linuxnet-netns.service) orders other units after it.
+    - Needs systemd. Without it, all but files is gone after a reboot, and the next run makes it again.
+  type: bool
+  default: false
 """
 
 
@@ -326,10 +394,12 @@ class ModuleDocFragment:
     VETH: str = _module(_veth())
     NAT: str = _module(_options(_NAT))
     FORWARD: str = _module(_options(_FORWARD))
+    SERVICE: str = _module(_options(_SERVICE))
     TOPOLOGY: str = _module({
         **_options(_TOPOLOGY),
         "namespaces": _items("Namespaces", "netns", _options(_NETNS, "namespaces[].")),
         "veths": _items("Veth pairs", "veth", _veth("veths[].")),
         "nat": _items("Outbound NAT", "netns_nat", _options(_NAT, "nat[].")),
         "forwards": _items("Port forwards", "netns_forward", _options(_FORWARD, "forwards[].")),
+        "services": _items("Services", "netns_service", _options(_SERVICE + _SERVICE_STATE, "services[].")),
     })

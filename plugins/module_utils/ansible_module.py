@@ -26,13 +26,14 @@ _SYSTEM_PYTHONS = ["/usr/libexec/platform-python", "/usr/bin/python3", "/usr/loc
 def resource_module(options: dict[str, Any], identity: tuple[str, ...] = ("name", "netns")) -> AnsibleModule:
     """The AnsibleModule of one resource: its options plus ``state``; for ``absent`` the identity is enough."""
     spec = copy.deepcopy(options)
+    state = dict(spec["state"], choices=[*spec["state"]["choices"], "absent"]) if "state" in spec else STATE
     required = [name for name, option in spec.items() if option.get("required") and name not in identity]
     for name in required:
         spec[name]["required"] = False
     module = AnsibleModule(
-        dict(spec, state=STATE),
+        dict(spec, state=state),
         supports_check_mode=True,
-        required_if=[("state", "present", required)] if required else [],
+        required_if=[("state", choice, required) for choice in state["choices"] if required and choice != "absent"],
     )
     find_pyroute2()
     return module
@@ -72,7 +73,9 @@ def single_resource(
     list_name: str, kind: str, params: dict[str, Any], identity: tuple[str, ...], accumulates: bool
 ) -> Request:
     """A Request for one resource by its own module. *identity* is that of the resource."""
-    absent = params.pop("state") == "absent"
+    absent = params["state"] == "absent"
+    if absent or params["state"] == "present":
+        del params["state"]  # the rest are states of the resource itself
     return Request(
         owner=f"module {kind} {identity[-1]}" + (f" {where(identity[1])}" if len(identity) > 2 else ""),
         options={list_name: [params]},

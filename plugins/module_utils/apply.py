@@ -33,6 +33,8 @@ class Journal:
         self._system.netlink.expect(change.item.netns_names[0] for change in steps if change.item.GROUPED)
         for number, change in enumerate(steps, 1):
             try:
+                if not change.item.DEFERRED:
+                    self._system.systemd.going_down()
                 exact = change.item.apply(self._system, change.before, change.after)
             except (SystemRefused, OSError) as error:
                 raise self._failed(
@@ -47,6 +49,10 @@ class Journal:
             if isinstance(change.item, VethPair) and change.after is None:
                 gone = set(change.item.links)
                 self._done += [other for other in along if gone & set(other.item.links)]
+        try:
+            self._system.systemd.settle()
+        except (SystemRefused, OSError) as error:
+            raise self._failed(str(error)) from error
 
     def _failed(self, reason: str) -> StepFailed:
         trouble = self.undo()
@@ -71,9 +77,15 @@ class Journal:
             )
             before = self.originals.get(change.item, change.before) if change.before is None else change.before
             try:
+                if not change.item.DEFERRED:
+                    self._system.systemd.going_down()
                 change.item.apply(self._system, change.after, before)
             except (NetnsError, OSError) as error:
                 trouble.append(f"{change.item}: {error}")
+        try:
+            self._system.systemd.settle()
+        except (NetnsError, OSError) as error:
+            trouble.append(str(error))
         return trouble
 
     def settle(self, plan_again: Callable[[], list[Change]], expected: list[Change]) -> None:

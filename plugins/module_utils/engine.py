@@ -13,6 +13,8 @@ from .apply import Journal
 from .compile import forwarding
 from .compile.firewall import compile_ruleset
 from .compile.netns import compile_netns
+from .compile.netns_service import Surroundings, compile_service
+from .compile.persistence import compile_persistence
 from .compile.reach import Reach
 from .compile.stale_flows import stale_flows
 from .compile.veth import compile_veth
@@ -21,15 +23,18 @@ from .desired.names import HOST, check_identity, where
 from .desired.state import State
 from .doors import conntrack
 from .errors import Clash, SystemRefused
+from .host_program import interpreter, source
 from .ledger import Ledger, Owner, save_text
 from .lock import Lock
 from .objects.kernel_object import KernelObject, Value
 from .objects.link_route import LinkRoute
 from .objects.namespace import LEFTOVER, STACKED, Namespace
 from .objects.nft_table import NftTable
+from .objects.running_service import RunningService
 from .objects.sysctl import Sysctl
 from .objects.veth_pair import NOWHERE, VethPair
 from .plan import WITH_NAMESPACE, Change, make_plan
+from .services import check_services, check_units, look_around
 from .snapshot import Snapshot
 from .system import System
 
@@ -49,6 +54,10 @@ class Request:
     identity: tuple[str, ...] = ()
     absent: bool = False
     accumulates: bool = False
+    #: What to keep in the ledger in place of ``options``, where those are only what still fits.
+    remember: Optional[dict[str, Any]] = None
+    #: Leave services alone that do not run: at boot they wait for us.
+    services_later: bool = False
 
 
 @dataclass
@@ -129,6 +138,8 @@ class _Run:
         self.canonical: dict[tuple[str, str], str] = {}
         self.explicit: set[KernelObject] = set()
         self.machine_id = system.machine_id()
+        self._around: Optional[Surroundings] = None
+        self._program: dict[str, str] = {}
         #: With what earlier calls of the same module stated and this one leaves as it is.
         self.declared = (
             State.from_options(self._options(), request.single)
@@ -155,7 +166,7 @@ class _Run:
                     self.name = name  # the same pair, named from its other end
                 elif request.single and not request.absent:
                     self.foreign_owner = name
-                elif resource.kind in ("netns", "veth"):
+                elif resource.kind in ("netns", "veth", "netns_service"):
                     raise Clash(
                         f"{resource.kind} {resource.identity[-1]} belongs to {name}; change it there, "
                         "or remove it there first"
@@ -173,6 +184,7 @@ class _Run:
             compile_netns(netns, wanted)
         for veth in self.state.veths:
             compile_veth(veth, wanted, self.machine_id)
+        self._compile_services()
         recorded = self._recorded()
         snapshot.prefetch([*wanted.objects, *recorded])
         self._explicit_removal(snapshot)
@@ -183,6 +195,7 @@ class _Run:
             preflight.check_clashes(
                 self.state, self.wanted, snapshot, set(self.ledger.made), self._owner_of, self.request.single
             )
+            check_services(self.state, snapshot, set(self.ledger.made), self.request.single)
         self._compile_rules(snapshot, recorded)
         held_by_others = {item for owner in self.others.values() for item in owner.objects}
         released = {
@@ -199,8 +212,21 @@ class _Run:
             released[item] = None
         self._keep_routers(released, snapshot)
         changes = make_plan(wanted, released, snapshot)
+        if self.request.services_later:
+            changes = [change for change in changes if not isinstance(change.item, RunningService)]
         self._repairs(changes)
         return changes
+
+    def _compile_services(self) -> None:
+        if self.state.services:
+            self.system.systemd.require("services" if not self.request.single else "netns_service")
+            self._around = self._around or look_around(self.system)
+            for service in self.state.services:
+                compile_service(service, self.state, self._around, self.wanted)
+        if self.state.persist and self.state.resources:
+            self.system.systemd.require("persist")
+            self._program = self._program or source()
+            compile_persistence(self._program, interpreter(), self.wanted)
 
     def _recorded(self) -> set[KernelObject]:
         """What this owner held so far; its namespaces with what was said about the processes inside."""
@@ -357,6 +383,7 @@ class _Run:
         if any(isinstance(change.item, NftTable) for change in steps):
             self.system.nft.require()
         preflight.check_processes(self.system, steps)
+        check_units(self.state, steps, self.system, self.request.single)
         if any(isinstance(change.item, Namespace) and change.after for change in steps):
             preflight.check_run_netns(self.system, really)
 
@@ -408,7 +435,7 @@ class _Run:
             if change.item not in self.wanted.objects:
                 ledger.made.pop(change.item, None)
         gone = {change.item for change in changes if change.after is None} - set(self.wanted.objects)
-        if self.request.absent or not self.declared.resources:
+        if self.request.absent or not (self.declared.resources or self.request.remember):
             ledger.owners.pop(self.name, None)
         else:
             objects = set(self.wanted.objects) | (previous - gone if self.request.accumulates else set())
@@ -453,6 +480,8 @@ class _Run:
     def _options(self) -> dict[str, Any]:
         """What the ledger keeps: where options accumulate, those given before and not given now as well."""
         options = self.request.options
+        if self.request.remember is not None:
+            return self.request.remember
         if not (self.request.accumulates and self.old):
             return options
         merged = {}

@@ -77,19 +77,7 @@ class Ledger:
         text = system.files.read(PATH)
         if text is None:
             return cls(boot)
-        remedy = (
-            f"restore {PATH} from a backup, or remove it to start anew (what it lists is then no longer known as ours)"
-        )
-        try:
-            data = json.loads(text)
-            version = data["version"]
-        except (ValueError, TypeError, KeyError) as error:
-            raise LedgerUnreadable(f"{PATH} is damaged ({error}); {remedy}") from None
-        if version != VERSION:
-            raise LedgerUnreadable(
-                f"{PATH} has format {version}, this version of linuxnet.netns reads format {VERSION}; "
-                "upgrade the collection that you run"
-            )
+        data = _parse(text)
         try:
             ledger = cls(boot, saved=text)
             for name, entry in data["owners"].items():
@@ -105,12 +93,28 @@ class Ledger:
             ledger.made = {from_fields(item): value for item, value in data["made"]}
             same_boot = data["boot"] == boot
         except (ValueError, TypeError, LookupError, AttributeError, NetnsError) as error:
-            raise LedgerUnreadable(f"{PATH} is damaged ({type(error).__name__}: {error}); {remedy}") from None
+            raise _damaged(error) from None
         if not same_boot:
             ledger.made = {item: value for item, value in ledger.made.items() if item.PERSISTENT}
             for owner in ledger.owners.values():
                 owner.objects = {item for item in owner.objects if item.PERSISTENT}
         return ledger
+
+    @staticmethod
+    def recorded(system: System, name: str) -> set[KernelObject]:
+        """What the owner *name* held when the ledger was written, in this boot or an earlier one."""
+        text = system.files.read(PATH)
+        try:
+            owners = _parse(text)["owners"] if text else {}
+            return {from_fields(item) for item in owners.get(name, {}).get("objects", ())}
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise _damaged(error) from None
+
+    @staticmethod
+    def of_this_boot(system: System) -> bool:
+        """True if what the ledger lists was made in this boot."""
+        text = system.files.read(PATH)
+        return text is not None and _parse(text).get("boot") == system.boot_id()
 
     def save(self, system: System) -> None:
         """Write the file, or remove it and its folder when it would be empty."""
@@ -132,6 +136,27 @@ class Ledger:
         owner.state = owner.state.without([identity])
         if not owner.state.resources:
             del self.owners[name]
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+        version = data["version"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise _damaged(error) from None
+    if version != VERSION:
+        raise LedgerUnreadable(
+            f"{PATH} has format {version}, this version of linuxnet.netns reads format {VERSION}; "
+            "upgrade the collection that you run"
+        )
+    return data
+
+
+def _damaged(error: Exception) -> LedgerUnreadable:
+    return LedgerUnreadable(
+        f"{PATH} is damaged ({type(error).__name__}: {error}); restore it from a backup, or remove it to start anew "
+        "(what it lists is then no longer known as ours)"
+    )
 
 
 def save_text(system: System, text: Optional[str]) -> None:

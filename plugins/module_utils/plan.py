@@ -67,8 +67,8 @@ class Change:
             "action": self.action,
             "kind": self.item.kind,
             "object": str(self.item),
-            "before": self.before,
-            "after": self.after,
+            "before": self.item.shown(self.before),
+            "after": self.item.shown(self.after),
         }
 
 

@@ -21,6 +21,7 @@ from .errors import Clash, InvalidOption, MissingDependency
 from .objects.kernel_object import KernelObject
 from .objects.link_route import LinkRoute
 from .objects.namespace import Namespace
+from .objects.running_service import RunningService
 from .objects.sysctl import Sysctl
 from .objects.veth_pair import NOWHERE, VethPair
 from .plan import Change
@@ -109,6 +110,8 @@ def check_run_netns(system: System, really: bool) -> None:
 
 def check_processes(system: System, steps: Iterable[Change]) -> None:
     """A namespace that is still in use would live on without a name, and its links with it."""
+    steps = list(steps)
+    stopping = {change.item.unit for change in steps if isinstance(change.item, RunningService)}
     doomed = {
         system.mounts.state(change.item.name).identity: change.item
         for change in steps
@@ -117,6 +120,7 @@ def check_processes(system: System, steps: Iterable[Change]) -> None:
     doomed.pop(None, None)
     for identity, living in processes.inside(name for name in doomed if name).items():
         item = doomed[identity]
+        living = [process for process in living if process.unit not in stopping]
         blocking = [process for process in living if process.holds or item.processes == "fail"]
         if blocking:
             listed = ", ".join(str(process) for process in blocking[:10])
@@ -135,7 +139,7 @@ def check_clashes(
     for number, veth in enumerate(state.veths):
         where_from = "" if single else f"veths[{number}]."
         for option, end in zip(("", "peer."), veth.ends):
-            _check_netns_known(f"{where_from}{option}netns", end.netns, state, snapshot)
+            check_netns_known(f"{where_from}{option}netns", end.netns, state, snapshot)
             _check_bridge(f"{where_from}{option}bridge", end, state, snapshot)
         if veth.peer is None:
             _check_there(f"{where_from}peer", veth.end, snapshot)
@@ -143,7 +147,7 @@ def check_clashes(
             _check_pair(where_from, veth.end, veth.peer, snapshot, ours, owner_of, single)
     for list_name in ("nat", "forwards"):
         for number, item in enumerate(getattr(state, list_name)):
-            _check_netns_known("netns" if single else f"{list_name}[{number}].netns", item.netns, state, snapshot)
+            check_netns_known("netns" if single else f"{list_name}[{number}].netns", item.netns, state, snapshot)
     _check_addresses(state, snapshot, single)
     _check_default_routes(wanted, snapshot, state)
     _check_sysctls(state, snapshot, single)
@@ -168,7 +172,7 @@ def _check_namespaces(
         )
 
 
-def _check_netns_known(option: str, netns: str, state: State, snapshot: Snapshot) -> None:
+def check_netns_known(option: str, netns: str, state: State, snapshot: Snapshot) -> None:
     if netns and netns not in {item.name for item in state.namespaces} and not snapshot.exists(netns):
         raise InvalidOption(
             option,

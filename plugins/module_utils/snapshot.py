@@ -13,10 +13,13 @@ from .doors import processes
 from .doors.in_namespace import in_namespaces
 from .doors.netlink import ALIAS
 from .doors.netns_mounts import NameState
+from .doors.systemd import Unit
+from .objects.enablement import Enablement
 from .objects.link_address import LinkAddress
 from .objects.link_route import LinkRoute, observed_route
 from .objects.link_setting import LinkSetting
 from .objects.process import Process
+from .objects.running_service import RunningService
 from .objects.sysctl import Sysctl
 from .objects.veth_pair import NOWHERE, VethPair, veth_pair
 
@@ -53,6 +56,8 @@ class Snapshot:
         self._route_objects: dict[str, dict[LinkRoute, str]] = {}
         self._sysctls: dict[tuple[str, str], Optional[str]] = {}
         self._tables: dict[str, Optional[str]] = {}
+        self._units: dict[str, Unit] = {}
+        self._places: dict[int, str] = {}
         self._pairs: Optional[dict[tuple[str, str], VethPair]] = None
 
     def prefetch(self, objects: Iterable[KernelObject]) -> None:
@@ -75,6 +80,8 @@ class Snapshot:
                 self._load_addresses(netns)
                 self._load_routes(netns)
         self._read_sysctls([(item.netns, item.path) for item in objects if isinstance(item, Sysctl)])
+
+        self._load_units(item.unit for item in objects if isinstance(item, (Enablement, RunningService)))
 
     def exists(self, netns: str) -> bool:
         return not netns or self.names[netns].identity is not None
@@ -204,6 +211,24 @@ class Snapshot:
         identity = self.names[netns].identity
         living = processes.inside([identity])[identity] if identity else []
         return [Process(netns, item.pid, item.command) for item in living if not item.holds]
+
+    # -- units --
+
+    def unit(self, name: str) -> Unit:
+        """A unit of systemd; one that does not exist has no properties."""
+        self._load_units([name])
+        return self._units[name]
+
+    def _load_units(self, names: Iterable[str]) -> None:
+        missing = set(names) - self._units.keys()
+        if missing:
+            self._units.update(self.system.systemd.units(missing))
+
+    def place_of(self, pid: int) -> str:
+        """In which namespace a process lives, in words."""
+        if pid not in self._places:
+            self._places[pid] = self.system.place_of(pid)
+        return self._places[pid]
 
     # -- sysctls and tables --
 

@@ -1,7 +1,7 @@
 # Copyright: linuxnet.netns contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The three doors to the system (netlink, nft, files), and the few acts that take more than one of them."""
+"""The doors to the system (netlink, nft, files, systemd), and the few acts that take more than one of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import resource
 import time
 from typing import Any, Optional
 
+from .desired.names import HOST, where
 from .doors import processes
 from .doors.files import Files
 from .doors.netlink import Netlink
 from .doors.netns_mounts import NetnsMounts
 from .doors.nft import Nft
+from .doors.systemd import Systemd
 from .errors import SystemRefused
 from .objects.kernel_object import place
 
@@ -36,6 +38,7 @@ class System:
         self.nft = Nft()
         self.files = Files()
         self.mounts = NetnsMounts()
+        self.systemd = Systemd()
         self._indexes: dict[str, dict[str, int]] = {}
         self._created: dict[tuple[str, str], dict[str, Any]] = {}
 
@@ -112,6 +115,22 @@ class System:
                 return left
             time.sleep(pause)
             pause = min(pause * 2, 0.05)
+
+    def place_of(self, pid: int) -> str:
+        """In which namespace a process lives, in words."""
+        identity = processes.namespace_of(pid)
+        if identity == self.mounts.own_identity():
+            return where(HOST)
+        name = next((name for name in self.mounts.names() if self.mounts.state(name).identity == identity), None)
+        return "in a namespace without a name" if name is None else where(name)
+
+    def user_of(self, pid: int) -> Optional[int]:
+        """As whom a process runs."""
+        return processes.user_of(pid)
+
+    def sees(self, pid: int, path: str, source: str) -> bool:
+        """True if what a process finds at *path* is the file *source* of the host."""
+        return processes.sees(pid, path, source)
 
     def machine_id(self) -> str:
         """Tells this machine from others, "" where it has no id."""

@@ -78,7 +78,7 @@ changes:
     kind:
       description: >-
         V(namespace), V(veth), V(link) (a setting of an interface), V(address), V(route), V(sysctl), V(nftables),
-        V(directory), V(file) or V(process).
+        V(directory), V(file), V(process), V(unit), V(enablement), V(service) or V(program).
       type: str
       sample: address
     object:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 
 from ..errors import InvalidOption
@@ -18,6 +19,10 @@ IFNAMSIZ = 16
 _LINK_CHARACTERS = frozenset(string.ascii_letters + string.digits + string.punctuation) - frozenset("/:%*\"'\\")
 #: conf/all and conf/default are not interfaces, and a link of that name could not be configured.
 _LINK_RESERVED = (".", "..", "all", "default", "lo")
+
+#: What systemd takes as a unit's name; templates (``x@``) have no service of their own.
+_SERVICE = re.compile(r"[A-Za-z0-9:_.\\-][A-Za-z0-9:_.\\@-]*\Z")
+_SERVICE_BYTES = 200
 
 
 def link_name(option: str, value: str) -> str:
@@ -94,12 +99,26 @@ def _size(option: str, value: str) -> int:
         raise InvalidOption(option, value, "cannot be written as UTF-8", "use plain characters") from None
 
 
+def service_name(option: str, value: str) -> str:
+    """Return *value* if it can name a service unit (without ``.service``); raise InvalidOption otherwise."""
+    name = value[: -len(".service")] if value.endswith(".service") else value
+    if not _SERVICE.match(name) or name.endswith("@") or len(name) > _SERVICE_BYTES or name in (".", ".."):
+        raise InvalidOption(
+            option,
+            value,
+            "is not the name of a service unit",
+            "use letters, digits and any of : - _ . @, without .service",
+        )
+    return name
+
+
 def check_identity(item: tuple[str, ...]) -> None:
     """Check what identifies a resource, as (kind, [namespace,] name), where nothing else of it is given."""
     kind, name = item[0], item[-1]
     if len(item) > 2 and item[1]:
         netns_name("netns", item[1])
-    {"netns": netns_name, "veth": link_name}.get(kind, identity)("name", name)
+    checks = {"netns": netns_name, "veth": link_name, "netns_service": service_name}
+    checks.get(kind, identity)("name", name)
 
 
 def where(netns: str) -> str:

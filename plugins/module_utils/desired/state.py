@@ -15,23 +15,27 @@ from .names import where as place
 from .netns import Netns
 from .netns_forward import Forward
 from .netns_nat import Nat
+from .netns_service import Service
 from .veth import MAIN_TABLE, Veth, collide, network_of
 
-Resource = Union[Netns, Veth, Nat, Forward]
+Resource = Union[Netns, Veth, Nat, Forward, Service]
 
 #: The lists of a topology and the class of their items. A new kind of resource is one line here.
-LISTS: dict[str, type] = {"namespaces": Netns, "veths": Veth, "nat": Nat, "forwards": Forward}
+LISTS: dict[str, type] = {"namespaces": Netns, "veths": Veth, "nat": Nat, "forwards": Forward, "services": Service}
 
 
 @dataclass(frozen=True)
 class State:
-    """Resources by list name, ``isolate`` and nothing else: no I/O, no order, comparable."""
+    """Resources by list name, ``isolate``, ``persist`` and nothing else: no I/O, no order, comparable."""
 
     namespaces: tuple[Netns, ...] = ()
     veths: tuple[Veth, ...] = ()
     nat: tuple[Nat, ...] = ()
     forwards: tuple[Forward, ...] = ()
+    services: tuple[Service, ...] = ()
     isolate: bool = True
+    #: Made again at boot and after the ruleset was flushed.
+    persist: bool = False
     #: True for a topology, whose host ends are closed by default; False for what a single module made.
     closed: bool = field(default=True)
 
@@ -45,13 +49,18 @@ class State:
             )
             for name, kind in LISTS.items()
         }
-        state = cls(**lists, isolate=options.get("isolate", True), closed=not single)
+        state = cls(
+            **lists,
+            isolate=options.get("isolate", True),
+            persist=bool(options.get("persist")),
+            closed=not single,
+        )
         check_consistent(state)
         return state
 
     @property
     def resources(self) -> tuple[Resource, ...]:
-        return (*self.namespaces, *self.veths, *self.nat, *self.forwards)
+        return (*self.namespaces, *self.veths, *self.nat, *self.forwards, *self.services)
 
     @property
     def rules(self) -> tuple[Union[Nat, Forward], ...]:
@@ -63,13 +72,13 @@ class State:
         """Every namespace that is mentioned, the host's (``""``) included."""
         names = {item.name for item in self.namespaces}
         names |= {end.netns for veth in self.veths for end in veth.ends}
-        return names | {item.netns for item in self.rules}
+        return names | {item.netns for item in (*self.rules, *self.services)}
 
     def without(self, identities: Iterable[tuple[str, ...]]) -> State:
         """The same state less the resources with these identities."""
         gone = set(identities)
         lists = {name: tuple(item for item in getattr(self, name) if item.identity not in gone) for name in LISTS}
-        return State(**lists, isolate=self.isolate, closed=self.closed)
+        return State(**lists, isolate=self.isolate, persist=self.persist, closed=self.closed)
 
 
 def check_consistent(state: State) -> None:

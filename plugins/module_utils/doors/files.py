@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import tempfile
+from collections.abc import Mapping
 from typing import Optional
 
 from ..errors import SystemRefused
@@ -37,6 +39,17 @@ class Files:
                 raise SystemRefused(f"{path} is not a regular file")
             return stream.read(_MOST_BYTES)
 
+    def real_path(self, path: str) -> str:
+        """Where a path leads when all symbolic links are followed."""
+        return os.path.realpath(path)
+
+    def modified(self, path: str) -> float:
+        """When a file was last written, in seconds of the wall clock; 0 if it is not there."""
+        try:
+            return os.lstat(path).st_mtime
+        except OSError:
+            return 0.0
+
     def write(self, path: str, text: str, mode: int = MODE) -> None:
         """Replace or make *path*: written beside it, synced, renamed."""
         folder = os.path.dirname(path)
@@ -52,6 +65,7 @@ class Files:
             except BaseException:
                 os.unlink(temporary)
                 raise
+            _sync_directory(folder)
         except OSError as error:
             raise _refused(f"writing {path}", error) from None
 
@@ -93,6 +107,48 @@ class Files:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY):
                 raise _refused(f"removing directory {path}", error) from None
 
+    # -- a folder of files that is ours as a whole --
+
+    def read_tree(self, path: str, suffix: str) -> dict[str, str]:
+        """The texts of the files below *path* whose names end in *suffix*, by relative path; empty without a folder."""
+        found = {}
+        for folder, _folders, names in os.walk(path):
+            for name in names:
+                if name.endswith(suffix):
+                    full = os.path.join(folder, name)
+                    found[os.path.relpath(full, path)] = self.read(full) or ""
+        return found
+
+    def write_tree(self, path: str, texts: Mapping[str, str]) -> None:
+        """Put a folder with *texts* (by relative path) in the place of whatever is at *path*."""
+        try:
+            new = tempfile.mkdtemp(prefix=".linuxnet-netns.", dir=os.path.dirname(path))
+            try:
+                os.chmod(new, 0o755)
+                for relative, text in texts.items():
+                    full = os.path.join(new, relative)
+                    os.makedirs(os.path.dirname(full), 0o755, exist_ok=True)
+                    with open(full, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+                        stream.write(text)
+                        os.fchmod(stream.fileno(), MODE)
+                        os.fsync(stream.fileno())
+                self.remove_tree(path)
+                os.rename(new, path)
+            except BaseException:
+                shutil.rmtree(new, ignore_errors=True)
+                raise
+            _sync_directory(os.path.dirname(path))
+        except OSError as error:
+            raise _refused(f"writing {path}", error) from None
+
+    def remove_tree(self, path: str) -> None:
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise _refused(f"removing {path}", error) from None
+
     # -- sysctls: inside a namespace, /proc/sys/net shows that namespace to the thread that asks --
 
     def sysctl(self, path: str) -> Optional[str]:
@@ -120,6 +176,15 @@ class Files:
             return before
 
         return in_namespace(netns, work)
+
+
+def _sync_directory(path: str) -> None:
+    """A rename is on the disk only when its directory is."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _refused(what: str, error: Exception) -> SystemRefused:

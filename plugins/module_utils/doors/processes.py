@@ -9,10 +9,13 @@ import os
 import signal
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from ..errors import SystemRefused
 from .in_namespace import RUN_NETNS
+
+#: As many symbolic links as the kernel follows.
+_MOST_LINKS = 40
 
 
 class Process(NamedTuple):
@@ -21,6 +24,8 @@ class Process(NamedTuple):
     pid: int
     command: str
     holds: bool = False
+    #: The systemd unit that it belongs to, "" if none.
+    unit: str = ""
 
     def __str__(self) -> str:
         return f"{self.pid} ({self.command}{', holds it open' if self.holds else ''})"
@@ -34,7 +39,7 @@ def inside(identities: Iterable[str]) -> dict[str, list[Process]]:
         if entry.isdigit() and int(entry) != os.getpid():
             lives, holds = _namespaces_of(entry), _held_by(entry)
             for identity in (lives | holds) & found.keys():
-                found[identity].append(Process(int(entry), _command(entry), identity not in lives))
+                found[identity].append(Process(int(entry), _command(entry), identity not in lives, _unit(entry)))
     return found
 
 
@@ -61,6 +66,52 @@ def _held_by(pid: str) -> set[str]:
 def _identity(path: str) -> str:
     status = os.stat(path)
     return f"{status.st_dev}:{status.st_ino}"
+
+
+def namespace_of(pid: int) -> str:
+    """``device:inode`` of the network namespace in which a process lives, "" if it is gone."""
+    try:
+        return _identity(f"/proc/{pid}/ns/net")
+    except OSError:
+        return ""
+
+
+def user_of(pid: int) -> Optional[int]:
+    """The effective user id of a process, None if it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as stream:
+            return next(int(line.split()[2]) for line in stream if line.startswith("Uid:"))
+    except (OSError, StopIteration):
+        return None
+
+
+def sees(pid: int, path: str, source: str) -> bool:
+    """True if a process finds the file *source* of ours at *path*, or cannot be asked (it is gone, or has a root
+    directory of its own)."""
+    root = f"/proc/{pid}/root"
+    try:
+        if os.readlink(root) != "/":
+            return True
+        for _step in range(_MOST_LINKS):
+            # A link with a full path would lead back out of the process's view.
+            if not os.path.islink(root + path):
+                break
+            path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(root + path)))
+        return os.path.samestat(os.stat(root + path), os.stat(source))
+    except FileNotFoundError:
+        return not os.path.isdir(root)
+    except OSError:
+        return True
+
+
+def _unit(pid: str) -> str:
+    """From the control group, which systemd names after the unit."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as stream:
+            parts = [part for line in stream for part in line.strip().split("/") if part.endswith(".service")]
+    except OSError:
+        return ""
+    return parts[-1] if parts else ""
 
 
 def _command(pid: str) -> str:

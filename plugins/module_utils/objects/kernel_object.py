@@ -39,6 +39,8 @@ class KernelObject:
     ORDER: ClassVar[int] = 0
     GROUPED: ClassVar[bool] = False
     PERSISTENT: ClassVar[bool] = False
+    #: True if apply() only asks for something that is then done for all such objects at once.
+    DEFERRED: ClassVar[bool] = False
     #: False for what only ends with something else: there is no such act as removing an MTU.
     REMOVABLE: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
@@ -68,6 +70,10 @@ class KernelObject:
     def original(self, before: Optional[Value]) -> Optional[Value]:
         """What to go back to one day, where *before* was there when we came: None to remove the object."""
         return before
+
+    def shown(self, value: Optional[Value]) -> Any:
+        """A value as it is reported: itself, unless it is too big for that."""
+        return value
 
     def lines(self, value: Optional[Value]) -> list[str]:
         """The object with this value, for the diff."""

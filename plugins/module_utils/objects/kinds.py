@@ -8,19 +8,37 @@ from __future__ import annotations
 from typing import Any
 
 from .directory import Directory
+from .enablement import Enablement
 from .kernel_object import KernelObject
 from .link_address import LinkAddress
 from .link_route import LinkRoute
 from .link_setting import LinkSetting
 from .namespace import Namespace
 from .nft_table import NftTable
+from .program import Program
+from .running_service import RunningService
 from .sysctl import Sysctl
 from .text_file import TextFile
+from .unit_file import UnitFile
 from .veth_pair import VethPair
 
 KINDS: dict[str, Any] = {
     kind.kind: kind
-    for kind in (Directory, TextFile, Namespace, NftTable, VethPair, LinkSetting, LinkAddress, Sysctl, LinkRoute)
+    for kind in (
+        Directory,
+        Program,
+        TextFile,
+        Namespace,
+        NftTable,
+        VethPair,
+        LinkSetting,
+        LinkAddress,
+        Sysctl,
+        LinkRoute,
+        UnitFile,
+        Enablement,
+        RunningService,
+    )
 }
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
+from ..doors.files import MODE
 from .kernel_object import KernelObject
 
 if TYPE_CHECKING:
     from ..snapshot import Snapshot
     from ..system import System
+
+_SCRIPT = 0o755
 
 
 @dataclass(frozen=True)
@@ -36,4 +39,4 @@ class TextFile(KernelObject):
         if after is None:
             system.files.remove(self.path)
         else:
-            system.files.write(self.path, after)
+            system.files.write(self.path, after, _SCRIPT if after.startswith("#!") else MODE)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import netns, netns_forward, netns_nat, veth
+from . import netns, netns_forward, netns_nat, netns_service, veth
 
 
 def _items(options: dict) -> dict:
@@ -18,5 +18,7 @@ OPTIONS = dict(
     veths=_items(veth.OPTIONS),
     nat=_items(netns_nat.OPTIONS),
     forwards=_items(netns_forward.OPTIONS),
+    services=_items(netns_service.OPTIONS),
     isolate=dict(type="bool", default=True),
+    persist=dict(type="bool", default=False),
 )

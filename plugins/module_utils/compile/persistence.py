@@ -1,0 +1,78 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""What brings a topology back by itself: the program, its command, and when systemd runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..desired.netns import HEADER
+from ..doors.systemd import UNITS
+from ..objects.directory import Directory
+from ..objects.enablement import ENABLED, Enablement
+from ..objects.kernel_object import PRESENT
+from ..objects.program import Program
+from ..objects.text_file import TextFile
+from ..objects.unit_file import UnitFile
+from .netns_service import DROP_IN
+from .unit_text import BOOT_UNIT
+from .wanted import Wanted
+
+FOLDER = "/usr/local/lib/linuxnet-netns"
+PACKAGE = "linuxnet_netns"
+COMMAND = "/usr/local/sbin/linuxnet-netns"
+
+#: Starting, stopping and reloading these may flush the ruleset of everybody.
+FLUSHING = ("nftables.service", "firewalld.service", "ufw.service")
+
+_COMMAND = """\
+#!{interpreter} -I
+# Written by linuxnet.netns; changes made here are overwritten.
+import sys
+
+sys.path.insert(0, "{folder}")
+
+from {package}.host_command import main
+
+sys.exit(main(sys.argv[1:]))
+"""
+
+# After the network's own configuration, so that uplinks and default routes are there as far as they ever will be.
+_BOOT = """\
+[Unit]
+Description=Network namespaces declared with linuxnet.netns
+Documentation=file:{command}
+After=local-fs.target network.target systemd-sysctl.service {flushing}
+ConditionPathExists=/var/lib/linuxnet-netns/ledger.json
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={command} restore
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+# After the unit's own commands and before its job is done: whoever waits for that finds the ruleset complete.
+_FLUSHED = """\
+[Service]
+ExecStartPost=-{command} restore --flushed
+ExecReload=-{command} restore --flushed
+ExecStopPost=-{command} restore --flushed
+"""
+
+
+def compile_persistence(program: Mapping[str, str], interpreter: str, wanted: Wanted) -> None:
+    """*program* maps paths to texts; *interpreter* is the Python that has pyroute2."""
+    for path in ("/usr/local/lib", "/usr/local/sbin"):
+        wanted.add(Directory(path), PRESENT)
+    wanted.add(Program(FOLDER), dict(program))
+    wanted.add(TextFile(COMMAND), _COMMAND.format(interpreter=interpreter, folder=FOLDER, package=PACKAGE))
+    wanted.add(UnitFile(f"{UNITS}/{BOOT_UNIT}"), HEADER + _BOOT.format(command=COMMAND, flushing=" ".join(FLUSHING)))
+    wanted.add(Enablement(BOOT_UNIT), ENABLED)
+    for unit in FLUSHING:
+        folder = f"{UNITS}/{unit}.d"
+        wanted.add(Directory(folder), PRESENT)
+        wanted.add(UnitFile(f"{folder}/{DROP_IN}"), HEADER + _FLUSHED.format(command=COMMAND))

@@ -1,0 +1,271 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The door to systemd: what its units are doing, and telling it what they should do, all units in one call."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Optional
+
+from ..errors import MissingDependency, SystemRefused
+
+#: Where an administrator's units live, and the drop-ins to those of others.
+UNITS = "/etc/systemd/system"
+#: Exists if and only if systemd is the init of this system (sd_booted(3)).
+_BOOTED = "/run/systemd/system"
+#: A daemon that ends within this many seconds after its start did not start.
+_GRACE = 0.5
+_JOURNAL_LINES = 10
+
+_PROPERTIES = {
+    "Id": "",
+    "LoadState": "load",
+    "ActiveState": "active",
+    "MainPID": "pid",
+    "UnitFileState": "enabled",
+    "FragmentPath": "path",
+    "NeedDaemonReload": "stale",
+    "NRestarts": "restarts",
+    "Result": "result",
+    "ExecMainStartTimestampMonotonic": "started",
+    "TriggeredBy": "triggered_by",
+}
+
+
+class Unit(NamedTuple):
+    """A unit as `systemctl show` has it.
+
+    ``started`` is the wall clock's time, in seconds, at which the main process was started (0: never); ``stale`` that
+    its files changed since systemd read them.
+    """
+
+    load: str = "not-found"
+    active: str = "inactive"
+    pid: int = 0
+    enabled: str = ""
+    path: str = ""
+    stale: bool = False
+    restarts: int = 0
+    result: str = ""
+    started: float = 0.0
+    triggered_by: tuple[str, ...] = ()
+
+    @property
+    def exists(self) -> bool:
+        return self.load != "not-found"
+
+    @property
+    def running(self) -> bool:
+        return self.active in ("active", "activating", "reloading")
+
+
+class Complaint(NamedTuple):
+    """What systemd says against the setting *key* of a unit file; ``unknown``: it does not know that key."""
+
+    path: str
+    key: str
+    reason: str
+    unknown: bool
+
+
+class Systemd:
+    """What is asked for is collected, and done for all units at once: going_down() stops, settle() starts."""
+
+    def __init__(self) -> None:
+        self._stop: list[str] = []
+        self._disable: list[str] = []
+        self._enable: list[str] = []
+        self._start: list[str] = []
+        self._restart: list[str] = []
+        self._forget: list[str] = []
+        self._files_changed = False
+        #: Units that were started in this run.
+        self.started: set[str] = set()
+
+    def available(self) -> bool:
+        return os.path.isdir(_BOOTED) and bool(self._program("systemctl"))
+
+    def require(self, option: str) -> None:
+        """Raise MissingDependency, naming the option that needs systemd, where it is not the init."""
+        if not self.available():
+            raise MissingDependency(
+                f"{option} needs systemd as the init of the host, and it is not running here; leave {option} out"
+            )
+
+    # -- reading --
+
+    def units(self, names: Iterable[str]) -> dict[str, Unit]:
+        """The present state of units, all by one call; where systemd is not the init there are none."""
+        names = sorted(names)
+        if not names or not self.available():
+            return dict.fromkeys(names, Unit())
+        text = self._run(["systemctl", "show", "--property=" + ",".join(_PROPERTIES), "--", *names])
+        return dict(zip(names, map(parse_unit, text.split("\n\n"))))
+
+    def verify(self, texts: Mapping[str, str]) -> list[Complaint]:
+        """What systemd says against unit files (path → text), tried in a folder of its own with the units of the
+        system behind it, before anything is written."""
+        if not texts or not self._program("systemd-analyze"):
+            return []
+        with tempfile.TemporaryDirectory(prefix="linuxnet-netns.", dir="/run") as folder:
+            for path, text in texts.items():
+                copy = folder + path[len(UNITS) :]
+                os.makedirs(os.path.dirname(copy), exist_ok=True)
+                with open(copy, "w", encoding="utf-8", errors="surrogateescape") as stream:
+                    stream.write(text)
+            return [complaint for path, text in texts.items() for complaint in self._verify(folder, path, text)]
+
+    def _verify(self, folder: str, path: str, text: str) -> list[Complaint]:
+        copy, unit = folder + path[len(UNITS) :], unit_of(path)
+        done = self._call(["systemd-analyze", "verify", "--man=no", unit], {"SYSTEMD_UNIT_PATH": f"{folder}:"})
+        found = []
+        for line in done.stderr.splitlines():
+            number, _colon, reason = line[len(copy) + 1 :].partition(":")
+            if line.startswith(f"{copy}:") and number.isdigit():
+                key = text.splitlines()[int(number) - 1].partition("=")[0]
+                found.append(Complaint(path, key, reason.strip(), "Unknown" in reason))
+            elif done.returncode != 0 and line.startswith((unit, f"Unit {unit}")):
+                found.append(Complaint(path, "ExecStart", line, False))
+        if done.returncode != 0 and not found:
+            found.append(Complaint(path, "ExecStart", " ".join(done.stderr.split())[:600], False))
+        return found
+
+    # -- acting --
+
+    def files_changed(self) -> None:
+        self._files_changed = True
+
+    def stop(self, unit: str) -> None:
+        self._stop.append(unit)
+
+    def forget(self, unit: str) -> None:
+        """Have no memory of a unit's failure: it is about to go."""
+        self._forget.append(unit)
+
+    def start(self, unit: str) -> None:
+        self._start.append(unit)
+
+    def restart(self, unit: str) -> None:
+        self._restart.append(unit)
+
+    def enable(self, unit: str) -> None:
+        self._enable.append(unit)
+
+    def disable(self, unit: str) -> None:
+        self._disable.append(unit)
+
+    def going_down(self) -> None:
+        """Stop and disable what was asked for, before what it stands on (files, namespaces) goes."""
+        if self._stop:
+            self._systemctl("stop", self._stop)
+        if self._forget:
+            self._call(["systemctl", "reset-failed", "--", *self._forget])  # most have not failed, which it refuses
+        if self._disable:
+            self._systemctl("disable", self._disable, "--no-reload")
+        self._stop, self._forget, self._disable = [], [], []
+
+    def settle(self) -> None:
+        """Enable, read changed files once, start and restart; raises SystemRefused with the last journal lines of a
+        unit that does not stay up."""
+        self.going_down()
+        enable, start, restart, changed = self._enable, self._start, self._restart, self._files_changed
+        self._enable, self._start, self._restart, self._files_changed = [], [], [], False
+        if enable:
+            self._systemctl("enable", enable, "--no-reload")
+        if changed or enable:
+            self._systemctl("daemon-reload", [])
+        since = time.time()
+        trouble = ""
+        for verb, units in (("start", start), ("restart", restart)):
+            if units:
+                done = self._call(["systemctl", verb, "--", *units])
+                trouble += done.stderr if done.returncode else ""
+        if start or restart:
+            self._check_alive([*start, *restart], since, trouble)
+            self.started |= {*start, *restart}
+
+    def kick(self, verb: str, units: list[str]) -> None:
+        """``start`` or ``restart`` without waiting for it: for a boot, where units wait for each other."""
+        if units:
+            self._run(["systemctl", "--no-block", verb, "--", *units])
+
+    def stopping(self) -> bool:
+        """True while the system shuts down."""
+        return self._call(["systemctl", "is-system-running"]).stdout.strip() == "stopping"
+
+    def _check_alive(self, names: list[str], since: float, trouble: str) -> None:
+        if not trouble:
+            time.sleep(_GRACE)
+        failed = {
+            name: unit
+            for name, unit in self.units(names).items()
+            if unit.active not in ("active", "reloading") or unit.restarts
+        }
+        for name, unit in failed.items():
+            how = f"is {unit.active}" if unit.result in ("", "success") else f"failed ({unit.result})"
+            lines = self._journal(name, since) or trouble.strip()
+            raise SystemRefused(f"{name} did not start: it {how}. Its last journal lines:\n{lines}")
+        if trouble:
+            raise SystemRefused(" ".join(trouble.split()))
+
+    def _journal(self, unit: str, since: float) -> str:
+        done = self._call(
+            ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={_JOURNAL_LINES}", f"--unit={unit}"]
+            + [f"--since=@{int(since)}"]
+        )
+        return "\n".join(f"  {line}" for line in done.stdout.splitlines())
+
+    def _systemctl(self, verb: str, units: list[str], *options: str) -> None:
+        self._run(["systemctl", "--quiet", *options, verb, *(["--", *units] if units else [])])
+
+    @staticmethod
+    def _program(name: str) -> Optional[str]:
+        return shutil.which(name) or shutil.which(name, path="/usr/bin:/bin")
+
+    def _run(self, command: list[str]) -> str:
+        done = self._call(command)
+        if done.returncode != 0:
+            raise SystemRefused(f"{' '.join(command[:4])}: {' '.join(done.stderr.split())[:600]}")
+        return done.stdout
+
+    def _call(self, command: list[str], env: Optional[dict[str, str]] = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # pylint: disable=ansible-bad-function  # there is no AnsibleModule down here
+            [self._program(command[0]) or command[0], *command[1:]],
+            check=False,
+            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={**os.environ, "LC_ALL": "C", **(env or {})},
+        )
+
+
+def parse_unit(text: str) -> Unit:
+    """A Unit from one block of `systemctl show`."""
+    found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    values = {field: found.get(name, "") for name, field in _PROPERTIES.items() if field}
+    started = int(values["started"] or 0) / 1e6
+    return Unit(
+        load=values["load"] or "not-found",
+        active=values["active"] or "inactive",
+        pid=int(values["pid"] or 0),
+        enabled=values["enabled"],
+        path=values["path"],
+        stale=values["stale"] == "yes",
+        restarts=int(values["restarts"] or 0),
+        result=values["result"],
+        started=started and started + time.time() - time.monotonic(),
+        triggered_by=tuple(values["triggered_by"].split()),
+    )
+
+
+def unit_of(path: str) -> str:
+    """The unit that a file below UNITS belongs to: ``.../app.service`` or ``.../app.service.d/50-x.conf``."""
+    return path[len(UNITS) + 1 :].split("/", 1)[0].removesuffix(".d")

@@ -1,0 +1,121 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The command linuxnet-netns on hosts with a persistent topology: the same engine, without Ansible."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from . import preflight
+from .engine import Request, converge
+from .errors import NetnsError
+from .ledger import Ledger, Owner
+from .restore import restore
+from .system import System
+
+#: Exit codes of ``check``, as monitoring wants them.
+FINE, DRIFT, UNKNOWN = 0, 1, 2
+
+_PREFIX = "topology "
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="linuxnet-netns",
+        description="Network namespaces that were declared with the Ansible collection linuxnet.netns.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("restore", "make again what a reboot, or somebody else, took away (persistent topologies)"),
+        ("check", "say what differs from what was declared; exits 0 (nothing), 1 (drift) or 2 (cannot tell)"),
+        ("show", "print what was declared, as JSON"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("topology", nargs="?", help="only the topology of this name")
+        if name == "restore":
+            command.add_argument(
+                "--flushed",
+                action="store_true",
+                help="after a ruleset was flushed: do nothing if this boot did not restore yet, or is ending",
+            )
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "restore":
+            return _restore(options.topology, options.flushed)
+        if options.command == "check":
+            return _check(options.topology)
+        return _show(options.topology)
+    except NetnsError as error:
+        print(f"linuxnet-netns: {error}", file=sys.stderr)
+        return UNKNOWN if options.command == "check" else 1
+
+
+def _topologies(topology: str | None, persistent: bool) -> dict[str, Owner]:
+    """Recorded topologies by their names as owners; raises NetnsError for a name that is not there."""
+    preflight.check_privileges()
+    system = System()
+    try:
+        owners = Ledger.load(system).owners
+    finally:
+        system.close()
+    found = {
+        name: owner
+        for name, owner in owners.items()
+        if name.startswith(_PREFIX)
+        and not owner.single
+        and (owner.state.persist or not persistent)
+        and topology in (None, name[len(_PREFIX) :])
+    }
+    if topology is not None and not found:
+        raise NetnsError(f"there is no {'persistent ' if persistent else ''}topology {topology!r} on this host")
+    return found
+
+
+def _restore(topology: str | None, flushed: bool) -> int:
+    if flushed and not _came_up():
+        return 0
+    lost = 0
+    for name in _topologies(topology, persistent=True):
+        report = restore(name, wait=not flushed)
+        for line in report.done:
+            print(f"{name}: {line}")
+        for line in report.lost:
+            print(f"{name}: not restored: {line}", file=sys.stderr)
+        lost += len(report.lost)
+    return 1 if lost else 0
+
+
+def _came_up() -> bool:
+    """True if what the ledger lists was made in this boot, and the boot is not about to end."""
+    system = System()
+    try:
+        return Ledger.of_this_boot(system) and not system.systemd.stopping()
+    finally:
+        system.close()
+
+
+def _check(topology: str | None) -> int:
+    drift = False
+    for name, owner in _topologies(topology, persistent=False).items():
+        result = converge(Request(owner=name, options=owner.options), check_mode=True)
+        for change in result.changes:
+            there = change.item.lines(change.before) or [f"{change.item}: not there"]
+            print(f"{name}: {change.action} {change.item}" if change.action != "update" else f"{name}: {there[0]}")
+        for warning in result.warnings:
+            print(f"{name}: {warning}", file=sys.stderr)
+        drift = drift or bool(result.changes)
+    return DRIFT if drift else FINE
+
+
+def _show(topology: str | None) -> int:
+    found = {
+        name[len(_PREFIX) :]: {**owner.options, "objects": sorted(str(item) for item in owner.objects)}
+        for name, owner in _topologies(topology, persistent=False).items()
+    }
+    print(json.dumps(found, indent=2, sort_keys=True))
+    return 0

@@ -1,0 +1,102 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The engine's own source, to be installed on hosts that bring their namespaces back without Ansible."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from .compile.persistence import PACKAGE
+from .errors import SystemRefused
+
+if TYPE_CHECKING:
+    from . import host_command  # noqa: F401  # not used here, but by this Ansible knows that it has to come along
+
+#: All that host_command imports, directly or not. A test compares it with what the files say.
+MODULES: tuple[str, ...] = (
+    "apply",
+    "compile.firewall",
+    "compile.forwarding",
+    "compile.netns",
+    "compile.netns_service",
+    "compile.persistence",
+    "compile.reach",
+    "compile.stale_flows",
+    "compile.unit_text",
+    "compile.veth",
+    "compile.wanted",
+    "desired.cidr",
+    "desired.names",
+    "desired.netns",
+    "desired.netns_forward",
+    "desired.netns_nat",
+    "desired.netns_service",
+    "desired.ports",
+    "desired.state",
+    "desired.veth",
+    "doors.conntrack",
+    "doors.files",
+    "doors.in_namespace",
+    "doors.netlink",
+    "doors.netlink_messages",
+    "doors.netns_mounts",
+    "doors.nft",
+    "doors.processes",
+    "doors.systemd",
+    "engine",
+    "errors",
+    "host_command",
+    "host_program",
+    "ledger",
+    "lock",
+    "objects.directory",
+    "objects.enablement",
+    "objects.kernel_object",
+    "objects.kinds",
+    "objects.link_address",
+    "objects.link_route",
+    "objects.link_setting",
+    "objects.namespace",
+    "objects.nft_table",
+    "objects.process",
+    "objects.program",
+    "objects.running_service",
+    "objects.sysctl",
+    "objects.text_file",
+    "objects.unit_file",
+    "objects.veth_pair",
+    "plan",
+    "preflight",
+    "restore",
+    "services",
+    "snapshot",
+    "system",
+)
+
+_SYSTEM_PYTHON = "/usr/bin/python3"
+
+
+def interpreter() -> str:
+    """The Python that runs this, and so has pyroute2: the system's by the name that outlives an upgrade."""
+    if not sys.executable or os.path.realpath(sys.executable) == os.path.realpath(_SYSTEM_PYTHON):
+        return _SYSTEM_PYTHON
+    return sys.executable
+
+
+def source() -> dict[str, str]:
+    """Texts of the program by path. They come from wherever this module was loaded from: a folder, the archive in
+    which Ansible sends modules, or Mitogen's importer."""
+    return {f"{PACKAGE}/{name.replace('.', '/')}.py": _text(name) for name in MODULES}
+
+
+def _text(name: str) -> str:
+    full_name = f"{__package__}.{name}"
+    spec = importlib.util.find_spec(full_name)
+    text = spec.loader.get_source(full_name) if spec and spec.loader else None  # type: ignore[attr-defined]
+    if text is None:
+        raise SystemRefused(f"the source of {full_name} cannot be read, and so the host cannot get a copy of it")
+    return text
