@@ -55,10 +55,15 @@ class Journal:
             raise self._failed(str(error)) from error
 
     def _failed(self, reason: str) -> StepFailed:
+        """Undo everything, and say so after the first line of *reason*; what follows is a service's journal."""
         trouble = self.undo()
-        if trouble:
-            return StepFailed(f"{reason}. Undoing the steps before it failed in part: {'; '.join(trouble)}")
-        return StepFailed(f"{reason}. Everything was undone; the host is as before")
+        outcome = (
+            f"Undoing the steps before it failed in part: {'; '.join(trouble)}"
+            if trouble
+            else "Everything was undone; the host is as before"
+        )
+        first, newline, rest = reason.partition("\n")
+        return StepFailed(f"{first}. {outcome}{newline}{rest}")
 
     def undo(self) -> list[str]:
         """Undo everything, last step first; returns what could not be undone."""

@@ -20,8 +20,14 @@ class InvalidOption(NetnsError):
     def __init__(self, option: str, value: object, reason: str, remedy: str = "") -> None:
         self.option = option
         self.value = value
+        self.reason = reason
+        self.remedy = remedy
         text = f"{option}: {value!r} {reason}"
         super().__init__(f"{text}; {remedy}" if remedy else text)
+
+    def renamed(self, option: str) -> InvalidOption:
+        """The same error about an option by the name under which it was given."""
+        return InvalidOption(option, self.value, self.reason, self.remedy)
 
 
 class MissingDependency(NetnsError):

@@ -154,8 +154,8 @@ def _parse(text: str) -> dict[str, Any]:
 
 def _damaged(error: Exception) -> LedgerUnreadable:
     return LedgerUnreadable(
-        f"{PATH} is damaged ({type(error).__name__}: {error}); restore it from a backup, or remove it to start anew "
-        "(what it lists is then no longer known as ours)"
+        f"{PATH} is damaged ({type(error).__name__}: {error}); "
+        f"restore {PATH} from a backup, or remove it to start anew (what it lists is then no longer known as ours)"
     )
 
 

@@ -209,7 +209,20 @@ class ModelKernel:
     def __init__(self, force_forwarding=True):
         self.force_forwarding, self.spaces = force_forwarding, 0
         self.names = {}  # name -> [Space, or None for a leftover file; how often it is mounted]
-        self.files = {"/etc": None, "/var/lib": None, "/etc/machine-id": "0123456789abcdef\n"}  # None: a directory
+        self.files = {
+            "/etc": None,  # None: a directory
+            "/var/lib": None,
+            "/etc/machine-id": "0123456789abcdef\n",
+            "/etc/nsswitch.conf": "passwd: files\nhosts: files resolve dns\n",
+            "/etc/systemd": None,
+            "/etc/systemd/system": None,
+            "/usr/local": None,
+            "/usr/local/lib": None,
+        }
+        self.written = {}  # path -> when, in acts
+        #: name -> enabled, vendor (its file is not ours), and of a running one pid, started (in acts) and space
+        self.units = {"nginx.service": {"vendor": True, "enabled": False}}
+        self.pids = 1000
         self.boot, self.current, self.writes, self.fail_at = "boot-1", "", 0, 0
         self.flows, self.processes = {}, {}
         self.host = self.new_space()
@@ -228,6 +241,25 @@ class ModelKernel:
         self.writes += 1
         if self.writes == self.fail_at:
             raise SystemRefused("the model was told to refuse this", errno.EIO)
+
+    def start(self, unit):
+        """Start or restart a service, where its files say; without its namespace it stays down."""
+        state = self.units.setdefault(unit, {})
+        state.pop("pid", None)
+        texts = [self.files.get(path) or "" for path in self.files if path.startswith(f"/etc/systemd/system/{unit}")]
+        place = next(
+            (line.split("/run/netns/")[1] for text in texts for line in text.splitlines() if "/run/netns/" in line), ""
+        )
+        if place and self.names.get(place, [None])[0] is None:
+            refuse(errno.ENOENT)
+        self.pids += 1
+        state.update(pid=self.pids, started=float(self.writes), space=self.space(place))
+
+    def place_of(self, pid):
+        """As System.place_of() says it."""
+        space = next(state["space"] for state in self.units.values() if state.get("pid") == pid)
+        names = {entry[0]: f"in {name}" for name, entry in self.names.items() if entry[0]}
+        return {self.host: "on the host", **names}.get(space, "in a namespace without a name")
 
     def add_netns(self, name):
         self.names[name] = [self.new_space(), 1]
@@ -274,9 +306,14 @@ class ModelKernel:
             }
             routes = sorted(str(route._replace(index=names.get(route.index, ""))) for route in space.routes)
             spaces[where] = {"links": links, "routes": routes, "sysctls": dict(space.sysctls), "table": space.table}
-        files = {path: text for path, text in self.files.items() if ledger or "linuxnet-netns" not in path}
+        files = {path: text for path, text in self.files.items() if ledger or "/var/lib/linuxnet-netns" not in path}
+        units = {
+            name: (state.get("enabled", False), self.place_of(state["pid"]) if state.get("pid") else "")
+            for name, state in self.units.items()
+        }
         return {
             "names": {name: (entry[0] is None, entry[1]) for name, entry in self.names.items()},
             "spaces": spaces,
             "files": files,
+            "units": {name: state for name, state in units.items() if any(state)},
         }

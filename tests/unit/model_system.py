@@ -9,6 +9,7 @@ import contextlib
 import errno
 import ipaddress
 import os
+import subprocess
 import tempfile
 from unittest import mock
 
@@ -17,6 +18,7 @@ from ansible_collections.linuxnet.netns.plugins.module_utils.doors import conntr
 from ansible_collections.linuxnet.netns.plugins.module_utils.doors import netlink_messages as wire
 from ansible_collections.linuxnet.netns.plugins.module_utils.doors.netlink import ALIAS, ROUTE_PROTOCOL
 from ansible_collections.linuxnet.netns.plugins.module_utils.doors.netns_mounts import NameState
+from ansible_collections.linuxnet.netns.plugins.module_utils.doors.systemd import UNITS, Systemd, Unit
 from ansible_collections.linuxnet.netns.plugins.module_utils.system import System
 from model_kernel import Device, ModelKernel, refuse
 
@@ -140,6 +142,31 @@ class _Files:
         if not self.is_directory(os.path.dirname(path)):
             refuse(errno.ENOENT)
         self._files[path] = text
+        self._kernel.written[path] = float(self._kernel.writes)
+
+    def real_path(self, path):
+        return path
+
+    def modified(self, path):
+        return self._kernel.written.get(path, 0.0) if path in self._files else 0.0
+
+    def read_tree(self, path, suffix):
+        return {
+            other[len(path) + 1 :]: text
+            for other, text in self._files.items()
+            if other.startswith(path + "/") and other.endswith(suffix) and text is not None
+        }
+
+    def write_tree(self, path, texts):
+        self.remove_tree(path)
+        self._kernel.act()
+        self._files.update({path: None, **{f"{path}/{name}": text for name, text in texts.items()}})
+
+    def remove_tree(self, path):
+        if path in self._files:
+            self._kernel.act()
+        for other in [other for other in self._files if (other + "/").startswith(path + "/")]:
+            del self._files[other]
 
     def remove(self, path):
         if self._files.get(path) is not None:
@@ -206,6 +233,65 @@ class _Mounts:
         return ""
 
 
+class _Systemd(Systemd):
+    """Units are files below UNITS; a service that is started runs with what its files say at that moment."""
+
+    def __init__(self, kernel):
+        super().__init__()
+        self._kernel = kernel
+
+    def available(self):
+        return True
+
+    def units(self, names):
+        return {name: self._unit(name) for name in names}
+
+    def _unit(self, name):
+        path = f"{UNITS}/{name}"
+        if name not in self._kernel.units and self._kernel.files.get(path) is None:
+            return Unit()
+        state = self._kernel.units.get(name, {})
+        return Unit(
+            load="loaded",
+            active="active" if state.get("pid") else "inactive",
+            pid=state.get("pid", 0),
+            enabled="enabled" if state.get("enabled") else "disabled",
+            path=path if self._kernel.files.get(path) is not None else f"/lib/systemd/system/{name}",
+            started=state.get("started", 0.0),
+        )
+
+    def verify(self, texts):
+        return []
+
+    def _systemctl(self, verb, units, *options):
+        self._kernel.act()
+        for name in units:
+            if verb in ("stop", "disable") and not self._unit(name).exists:
+                refuse(errno.ENOENT)
+            state = self._kernel.units.setdefault(name, {})
+            if verb == "stop":
+                state.pop("pid", None)
+            else:
+                state["enabled"] = verb == "enable"
+        if verb == "daemon-reload":
+            for name in list(self._kernel.units):
+                state = self._kernel.units[name]
+                known = state.get("vendor") or self._kernel.files.get(f"{UNITS}/{name}") is not None
+                if not known and not state.get("pid"):
+                    del self._kernel.units[name]
+
+    def _call(self, command, env=None):
+        verb, units = command[1], command[3:]
+        if verb in ("start", "restart"):
+            self._kernel.act()
+            for name in units:
+                self._kernel.start(name)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    def _check_alive(self, names, since, trouble):
+        pass
+
+
 class ModelSystem(System):
     """The engine's System with the model behind its doors."""
 
@@ -217,6 +303,17 @@ class ModelSystem(System):
             _Files(kernel),
             _Mounts(kernel),
         )
+        self.systemd = _Systemd(kernel)
+        self._kernel = kernel
+
+    def place_of(self, pid):
+        return self._kernel.place_of(pid)
+
+    def user_of(self, pid):
+        return None
+
+    def sees(self, pid, path, source):
+        return True
 
 
 @contextlib.contextmanager

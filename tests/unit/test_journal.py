@@ -51,7 +51,7 @@ class Machine(dict):
     def __init__(self, there=(), failing=()):
         super().__init__(there)
         self.acts, self.failing = [], dict(failing)
-        self.netlink = mock.Mock()
+        self.netlink, self.systemd = mock.Mock(), mock.Mock()
 
 
 THINGS = [Thing(name) for name in "abcdef"]

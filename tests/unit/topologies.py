@@ -96,6 +96,19 @@ def _link_pair(names, number):
 
 
 @st.composite
+def _service(draw, names, number):
+    return {
+        "name": f"{names[number]}-daemon",
+        "netns": names[number],
+        "command": draw(st.sampled_from(("/usr/bin/daemon", "/usr/bin/daemon --verbose"))),
+        "user": "nobody",
+        "enabled": draw(flags),
+        "state": draw(st.sampled_from(("started", "started", "stopped"))),
+        "environment": draw(st.sampled_from(({}, {"LANG": "C"}))),
+    }
+
+
+@st.composite
 def topologies(draw, names=NAMES):
     """Options of netns_topology that are valid by construction; those of NAMES and of OTHERS get along."""
     numbers = draw(st.lists(st.integers(0, len(names) - 1), unique=True, min_size=1))
@@ -106,7 +119,11 @@ def topologies(draw, names=NAMES):
         "nat": [],
         "forwards": [],
         "isolate": draw(flags),
+        "services": [draw(_service(names, number)) for number in numbers if draw(st.integers(0, 3)) == 0],
+        "persist": draw(st.integers(0, 3)) == 0,
     }
+    if names is NAMES and draw(st.integers(0, 3)) == 0:
+        found["services"].append({"name": "nginx", "netns": names[numbers[0]], "enabled": draw(flags)})
     if len(numbers) == len(names):
         found["veths"] += [_link_pair(names, number) for number in numbers if draw(flags)]
     for number, pair in pairs.items():
@@ -170,6 +187,8 @@ def _mischief(draw, kernel):
                 "delete namespace",
                 "leftover",
                 "stack",
+                "service",
+                "unit",
             )
         )
     )
@@ -214,6 +233,13 @@ def _mischief(draw, kernel):
             kernel.files[path] = "edited\n"
             if what == "lost file":
                 del kernel.files[path]
+    elif what == "service":
+        for state in kernel.units.values():
+            state.pop("pid", None)
+    elif what == "unit":
+        for path in kernel.files:
+            if path.startswith("/etc/systemd/system/") and path.endswith((".service", ".conf")):
+                kernel.files[path] += "# edited\n"
     elif named:
         name = draw(st.sampled_from(named))
         if what == "lo":

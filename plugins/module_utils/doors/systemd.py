@@ -85,6 +85,7 @@ class Systemd:
         self._restart: list[str] = []
         self._forget: list[str] = []
         self._files_changed = False
+        self._stopped: set[str] = set()
         #: Units that were started in this run.
         self.started: set[str] = set()
 
@@ -142,7 +143,8 @@ class Systemd:
         self._files_changed = True
 
     def stop(self, unit: str) -> None:
-        self._stop.append(unit)
+        if unit not in self._stopped:
+            self._stop.append(unit)
 
     def forget(self, unit: str) -> None:
         """Have no memory of a unit's failure: it is about to go."""
@@ -164,6 +166,7 @@ class Systemd:
         """Stop and disable what was asked for, before what it stands on (files, namespaces) goes."""
         if self._stop:
             self._systemctl("stop", self._stop)
+            self._stopped |= set(self._stop)
         if self._forget:
             self._call(["systemctl", "reset-failed", "--", *self._forget])  # most have not failed, which it refuses
         if self._disable:
@@ -176,6 +179,7 @@ class Systemd:
         self.going_down()
         enable, start, restart, changed = self._enable, self._start, self._restart, self._files_changed
         self._enable, self._start, self._restart, self._files_changed = [], [], [], False
+        self._stopped -= {*start, *restart}
         if enable:
             self._systemctl("enable", enable, "--no-reload")
         if changed or enable:
@@ -210,7 +214,7 @@ class Systemd:
         for name, unit in failed.items():
             how = f"is {unit.active}" if unit.result in ("", "success") else f"failed ({unit.result})"
             lines = self._journal(name, since) or trouble.strip()
-            raise SystemRefused(f"{name} did not start: it {how}. Its last journal lines:\n{lines}")
+            raise SystemRefused(f"{name} did not start: it {how}\nThe last lines of its journal:\n{lines}")
         if trouble:
             raise SystemRefused(" ".join(trouble.split()))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
+from ..doors.systemd import unit_of
 from .text_file import TextFile
 
 if TYPE_CHECKING:
@@ -23,5 +24,11 @@ class UnitFile(TextFile):
         return f"unit file {self.path}"
 
     def apply(self, system: System, before: Optional[str], after: Optional[str]) -> None:
+        unit = unit_of(self.path)
+        if after is None and self.path.endswith(unit):
+            # without its file, one that has done its work would stay active for ever
+            system.systemd.stop(unit)
+            system.systemd.forget(unit)
+            system.systemd.going_down()
         super().apply(system, before, after)
         system.systemd.files_changed()
