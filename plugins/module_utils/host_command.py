@@ -20,6 +20,9 @@ from .system import System
 #: Exit codes of ``check``, as monitoring wants them.
 FINE, DRIFT, UNKNOWN = 0, 1, 2
 
+#: Seconds to wait at boot for an uplink that is not there yet.
+PATIENCE = 20.0
+
 _PREFIX = "topology "
 
 
@@ -81,7 +84,7 @@ def _restore(topology: str | None, flushed: bool) -> int:
         return 0
     lost = 0
     for name in _topologies(topology, persistent=True):
-        report = restore(name, wait=not flushed)
+        report = restore(name, 0.0 if flushed else PATIENCE)
         for line in report.done:
             print(f"{name}: {line}")
         for line in report.lost:

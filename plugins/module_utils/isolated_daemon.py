@@ -55,7 +55,9 @@ def _network(netns: str, given: Mapping[str, Any]) -> dict[str, list[dict[str, A
     forwards = [port if isinstance(port, Mapping) else {"port": str(port)} for port in ports]
     if "addresses" in given:
         item = {key: given[key] for key in _NAMESPACE if key in given}
-        return _renamed(lambda: router_topology([{"name": netns, "forwards": forwards, **item}], given.get("uplink", ())))
+        return _renamed(
+            lambda: router_topology([{"name": netns, "forwards": forwards, **item}], given.get("uplink", ()))
+        )
     for key in ("gateways", "dns", "hosts", "sysctls"):
         if key in given:
             raise InvalidOption(

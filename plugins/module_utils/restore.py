@@ -19,8 +19,6 @@ from .objects.running_service import STOPPED, RunningService
 from .objects.sysctl import Sysctl
 from .system import System
 
-#: Seconds to wait at boot for an uplink that was there before.
-PATIENCE = 20.0
 _INTERVAL = 0.5
 _ITEM = re.compile(rf"({'|'.join(LISTS)})\[(\d+)\]")
 
@@ -33,8 +31,9 @@ class Report:
     lost: list[str] = field(default_factory=list)
 
 
-def restore(name: str, wait: bool, patience: float = PATIENCE) -> Report:
-    """Restore the topology of the owner *name*. *wait* for uplinks, as at boot. Raises LedgerUnreadable."""
+def restore(name: str, patience: float) -> Report:
+    """Restore the topology of the owner *name*, waiting *patience* seconds for uplinks that were there before. Raises
+    LedgerUnreadable."""
     system = System()
     try:
         ledger = Ledger.load(system)
@@ -50,7 +49,7 @@ def restore(name: str, wait: bool, patience: float = PATIENCE) -> Report:
 
     kept, report.lost = what_fits(options, attempt)
     missing = _missing(name, expected)
-    deadline = time.monotonic() + (patience if wait else 0)
+    deadline = time.monotonic() + patience
     while missing and not report.lost and time.monotonic() < deadline:
         time.sleep(_INTERVAL)
         attempt(kept)

@@ -281,7 +281,8 @@ class _Systemd(Systemd):
                     del self._kernel.units[name]
 
     def _call(self, command, env=None):
-        verb, units = command[1], command[3:]
+        verb = next(word for word in command[1:] if word[0] != "-")
+        units = command[command.index("--") + 1 :] if "--" in command else []
         if verb in ("start", "restart"):
             self._kernel.act()
             for name in units:

@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.linuxnet.netns.plugins.module_utils.desired.netns import Netns
 from ansible_collections.linuxnet.netns.plugins.module_utils.desired.netns_forward import Forward
 from ansible_collections.linuxnet.netns.plugins.module_utils.desired.netns_nat import Nat
+from ansible_collections.linuxnet.netns.plugins.module_utils.desired.netns_service import Service
 from ansible_collections.linuxnet.netns.plugins.module_utils.desired.state import LISTS, State
 from ansible_collections.linuxnet.netns.plugins.module_utils.desired.veth import TABLES, Veth
 from ansible_collections.linuxnet.netns.plugins.module_utils.objects.link_route import TYPES
@@ -16,6 +17,7 @@ from ansible_collections.linuxnet.netns.plugins.module_utils.spec import (
     netns,
     netns_forward,
     netns_nat,
+    netns_service,
     netns_topology,
     veth,
 )
@@ -50,6 +52,8 @@ CASES = [
     ),
     (netns_nat.OPTIONS, Nat, {"name": "out", "source": ["10.0.0.0/24"]}),
     (netns_forward.OPTIONS, Forward, {"name": "in", "port": "80", "to_address": "10.0.0.2"}),
+    (netns_service.OPTIONS, Service, {"name": "app", "netns": "app"}),
+    (netns_service.OPTIONS, Service, {"name": "app", "netns": "app", "command": "/bin/app", "user": "app"}),
 ]
 
 
@@ -66,6 +70,7 @@ def test_defaults_mean_what_leaving_out_means(spec, kind, given):
         (veth.ROUTE, {"to"}),
         (netns_nat.OPTIONS, {"name", "source"}),
         (netns_forward.OPTIONS, {"name", "port", "to_address"}),
+        (netns_service.OPTIONS, {"name", "netns"}),
         (netns_topology.OPTIONS, set()),
     ],
 )
@@ -81,6 +86,7 @@ def test_a_topology_takes_the_options_of_the_modules_word_for_word():
         "veths": veth.OPTIONS,
         "nat": netns_nat.OPTIONS,
         "forwards": netns_forward.OPTIONS,
+        "services": netns_service.OPTIONS,
     }
     assert set(lists) == set(LISTS)
     assert State.from_options(filled(netns_topology.OPTIONS, {})) == State()

@@ -48,7 +48,14 @@ def compile_service(service: Service, state: State, around: Surroundings, wanted
     sources = tuple(f"{folder}/{name}" for name in ("resolv.conf", "hosts", "nsswitch.conf"))
     text = unit_text(
         service,
-        [(source, f"/etc/{source.rsplit('/', 1)[1]}", TextFile(source) in wanted.objects) for source in sources],
+        [
+            (
+                source,
+                f"/etc/{source.rsplit('/', 1)[1]}",
+                TextFile(source) in wanted.objects or around.read(source) is not None,
+            )
+            for source in sources
+        ],
         around.resolver_folder,
         _binds_low_ports(service, state),
     )
