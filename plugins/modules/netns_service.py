@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: netns_service
 short_description: Manage a systemd service that lives in a network namespace
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Writes a unit for a daemon of yours, or attaches a unit that exists by a drop-in, so that the service runs in a
     network namespace, sees that namespace's C(resolv.conf), C(hosts) and C(nsswitch.conf), and never the host's
