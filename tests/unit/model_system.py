@@ -51,6 +51,9 @@ class _Netlink:
     def routes(self, netns):
         return list(self._kernel.space(netns).routes)
 
+    def rules(self, netns):
+        return list(self._kernel.space(netns).rules)
+
     def netnsid(self, netns, other):
         return self._kernel.space(other).number
 
@@ -102,6 +105,14 @@ class _Netlink:
     def delete_route(self, netns, route):
         self._kernel.act()
         self._kernel.space(netns).delete_route(route)
+
+    def add_rule(self, netns, rule):
+        self._kernel.act()
+        self._kernel.space(netns).add_rule(rule._replace(protocol=ROUTE_PROTOCOL))
+
+    def delete_rule(self, netns, rule):
+        self._kernel.act()
+        self._kernel.space(netns).delete_rule(rule._replace(protocol=ROUTE_PROTOCOL))
 
 
 class _Nft:

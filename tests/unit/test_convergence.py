@@ -106,6 +106,7 @@ def stated(picture):
             for name, (kind, up, _mtu, _mac, _alias, _master, peer, addresses) in space["links"].items()
         }
         space["routes"] = [route for route in space["routes"] if "10.98.0.0" not in route]
+        space["rules"] = [rule for rule in space["rules"] if "protocol=196" in rule]
     return {key: value for key, value in picture.items() if key != "files"}
 
 

@@ -10,7 +10,8 @@ from ansible_collections.linuxnet.netns.plugins.module_utils.desired.netns impor
 from ansible_collections.linuxnet.netns.plugins.module_utils.desired.netns_forward import Forward
 from ansible_collections.linuxnet.netns.plugins.module_utils.desired.netns_nat import Nat
 from ansible_collections.linuxnet.netns.plugins.module_utils.desired.state import LISTS, State
-from ansible_collections.linuxnet.netns.plugins.module_utils.desired.veth import TABLES, Veth
+from ansible_collections.linuxnet.netns.plugins.module_utils.desired.tables import TABLES
+from ansible_collections.linuxnet.netns.plugins.module_utils.desired.veth import Veth
 from ansible_collections.linuxnet.netns.plugins.module_utils.objects.link_route import TYPES
 from ansible_collections.linuxnet.netns.plugins.module_utils.spec import (
     netns,

@@ -14,13 +14,25 @@ from .link_route import LinkRoute
 from .link_setting import LinkSetting
 from .namespace import Namespace
 from .nft_table import NftTable
+from .policy_rule import PolicyRule
 from .sysctl import Sysctl
 from .text_file import TextFile
 from .veth_pair import VethPair
 
 KINDS: dict[str, Any] = {
     kind.kind: kind
-    for kind in (Directory, TextFile, Namespace, NftTable, VethPair, LinkSetting, LinkAddress, Sysctl, LinkRoute)
+    for kind in (
+        Directory,
+        TextFile,
+        Namespace,
+        NftTable,
+        VethPair,
+        LinkSetting,
+        LinkAddress,
+        Sysctl,
+        LinkRoute,
+        PolicyRule,
+    )
 }
 
 
