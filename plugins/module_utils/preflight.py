@@ -172,8 +172,8 @@ def check_policy_rules(wanted: Wanted, others: dict, snapshot: Snapshot) -> None
         value, whose = held.get(item, (item.stated, ""))
         if value != item.stated:
             raise Clash(f"{item}: {whose} has another rule there ({value}); choose another priority")
-        for value, protocol in snapshot.rules_at(item.netns, item.version, item.priority):
-            if protocol != ROUTE_PROTOCOL and value != item.stated:
+        for value, ours in snapshot.rules_at(item.netns, item.version, item.priority):
+            if not ours and value != item.stated:
                 raise Clash(
                     f"{item}: there is another rule of that priority already ({value}), which was not made by "
                     "linuxnet.netns; choose another priority, or remove that rule first"

@@ -16,7 +16,7 @@ from .doors.netns_mounts import NameState
 from .objects.link_address import LinkAddress
 from .objects.link_route import LinkRoute, observed_route
 from .objects.link_setting import LinkSetting
-from .objects.policy_rule import rule_value
+from .objects.policy_rule import is_ours, rule_value
 from .objects.process import Process
 from .objects.sysctl import Sysctl
 from .objects.veth_pair import NOWHERE, VethPair, veth_pair
@@ -52,7 +52,7 @@ class Snapshot:
         self._global_addresses: dict[str, list[tuple[str, wire.Address]]] = {}
         self._routes: dict[str, list[tuple[str, wire.Route]]] = {}
         self._route_objects: dict[str, dict[LinkRoute, str]] = {}
-        self._rules: dict[str, dict[tuple[int, int], list[tuple[str, int]]]] = {}
+        self._rules: dict[str, dict[tuple[int, int], list[tuple[str, bool]]]] = {}
         self._sysctls: dict[tuple[str, str], Optional[str]] = {}
         self._tables: dict[str, Optional[str]] = {}
         self._pairs: Optional[dict[tuple[str, str], VethPair]] = None
@@ -188,8 +188,8 @@ class Snapshot:
             names = {link.index: link.name for link in self.links(netns).values()}
             self._routes[netns] = [(names.get(route.index, ""), route) for route in self.system.netlink.routes(netns)]
 
-    def rules_at(self, netns: str, version: int, priority: int) -> list[tuple[str, int]]:
-        """(value, protocol number) of the policy rules of one family and priority, whoever made them."""
+    def rules_at(self, netns: str, version: int, priority: int) -> list[tuple[str, bool]]:
+        """(value, whether it is ours) of the policy rules of one family and priority."""
         self._load_rules(netns)
         return self._rules[netns].get((version, priority), [])
 
@@ -199,7 +199,7 @@ class Snapshot:
         found = self._rules[netns] = {}
         if self.exists(netns):
             for rule in self.system.netlink.rules(netns):
-                found.setdefault((rule.version, rule.priority), []).append((rule_value(rule), rule.protocol))
+                found.setdefault((rule.version, rule.priority), []).append((rule_value(rule), is_ours(rule)))
 
     def hanging_on(self, places: Iterable[tuple[str, str]]) -> Iterable[KernelObject]:
         """The configured addresses, routes and settings of links, as objects: what goes when the links go."""

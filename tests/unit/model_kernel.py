@@ -97,7 +97,13 @@ class Space:
         self.next_index, self.devices, self.routes, self.table = 1, {}, [], None
         self.rules = [
             wire.Rule(version, priority, wire.FR_ACT_TO_TBL, table, protocol=wire.RTPROT_KERNEL)
-            for version, priority, table in ((4, 0, 255), (4, 32766, 254), (4, 32767, 253), (6, 0, 255), (6, 32766, 254))
+            for version, priority, table in (
+                (4, 0, 255),
+                (4, 32766, 254),
+                (4, 32767, 253),
+                (6, 0, 255),
+                (6, 32766, 254),
+            )
         ]
         self.keys = {
             "ipv4": _LINK_KEYS["ipv4"],
@@ -194,9 +200,9 @@ class Space:
         """What a request leaves out fits any rule; its protocol number is not left out."""
         selectors = ("source", "destination", "iif", "oif", "mark", "action", "table")
         for number, other in enumerate(self.rules):
-            if all(
-                getattr(rule, name) == getattr(other, name) for name in ("version", "priority", "protocol")
-            ) and all(getattr(rule, name) in (None, 0, "", getattr(other, name)) for name in selectors):
+            if all(getattr(rule, name) == getattr(other, name) for name in ("version", "priority", "protocol")) and all(
+                getattr(rule, name) in (None, 0, "", getattr(other, name)) for name in selectors
+            ):
                 del self.rules[number]
                 return
         refuse(errno.ENOENT)

@@ -226,7 +226,7 @@ def _mischief(draw, kernel):
         space.rules = [rule for rule in space.rules if not rule.priority]
     elif what == "other rule" and _our_rules(space):
         rule = draw(st.sampled_from(_our_rules(space)))
-        space.rules.append(rule._replace(tos=4))
+        space.rules.append(rule._replace(oif="other"))
         if draw(flags):
             space.rules.remove(rule)
     elif what == "foreign rule":

@@ -62,9 +62,7 @@ def rules(
     return tuple(found.values())
 
 
-def _rules(
-    where: str, options: dict[str, Any], addresses: Optional[tuple[cidr.Interface, ...]]
-) -> tuple[Rule, ...]:
+def _rules(where: str, options: dict[str, Any], addresses: Optional[tuple[cidr.Interface, ...]]) -> tuple[Rule, ...]:
     networks = {name: _network(where + name, options.get(name)) for name in ("from", "to")}
     common = dict(
         priority=_priority(where + "priority", options["priority"]),

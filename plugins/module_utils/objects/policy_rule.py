@@ -63,10 +63,10 @@ class PolicyRule(KernelObject):
 
     def observed(self, snapshot: Snapshot) -> Optional[str]:
         there = snapshot.rules_at(self.netns, self.version, self.priority)
-        ours = [value for value, protocol in there if protocol == ROUTE_PROTOCOL]
+        ours = [value for value, made_here in there if made_here]
         if ours:
             return _AND.join(ours)
-        return self.stated if any(value == self.stated for value, _protocol in there) else None
+        return self.stated if any(value == self.stated for value, _ours in there) else None
 
     def original(self, before: Optional[str]) -> None:
         """Rules with our protocol number are ours alone."""
@@ -158,6 +158,13 @@ def wire_rule(version: int, priority: int, value: str) -> wire.Rule:
         elif word in ACTIONS:
             fields["action"] = ACTIONS[word]
     return wire.Rule(version=version, priority=priority, **{"action": 0, **fields})
+
+
+def is_ours(rule: wire.Rule) -> bool:
+    """True for a rule with our protocol number and nothing that we could not have asked for."""
+    return rule.protocol == ROUTE_PROTOCOL and rule == wire_rule(
+        rule.version, rule.priority, rule_value(rule)
+    )._replace(protocol=ROUTE_PROTOCOL)
 
 
 def _values(text: Optional[str]) -> list[str]:
