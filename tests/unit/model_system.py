@@ -21,7 +21,7 @@ from ansible_collections.linuxnet.netns.plugins.module_utils.system import Syste
 from model_kernel import Device, ModelKernel, refuse
 
 
-class _Netlink:
+class Netlink:
     def __init__(self, kernel):
         self._kernel = kernel
 
@@ -223,7 +223,7 @@ class ModelSystem(System):
     def __init__(self, kernel):
         super().__init__()
         self.netlink, self.nft, self.files, self.mounts = (
-            _Netlink(kernel),
+            Netlink(kernel),
             _Nft(kernel),
             _Files(kernel),
             _Mounts(kernel),
