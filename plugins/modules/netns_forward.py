@@ -103,8 +103,8 @@ changes:
       sample: create
     kind:
       description: >-
-        V(namespace), V(veth), V(link) (a setting of an interface), V(address), V(route), V(sysctl), V(nftables),
-        V(directory), V(file) or V(process).
+        V(namespace), V(veth), V(link) (a setting of an interface), V(address), V(route), V(rule), V(sysctl),
+        V(nftables), V(directory), V(file) or V(process).
       type: str
       sample: address
     object:

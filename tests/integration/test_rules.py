@@ -9,6 +9,8 @@ by the interface that its address belongs to. A rule that was lost comes back al
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from harness import NoAnswer
 
@@ -16,6 +18,12 @@ from harness import NoAnswer
 ANYCAST = "192.0.2.1"
 PORT = 7
 MANY = 24
+#: What a namespace with several interfaces in one subnet needs: see docs/policy-routing.md.
+ONE_SUBNET = {
+    "net.ipv4.conf.all.rp_filter": 2,
+    "net.ipv4.conf.all.arp_ignore": 1,
+    "net.ipv4.conf.all.arp_announce": 2,
+}
 
 
 @pytest.fixture
@@ -256,6 +264,41 @@ def test_an_incoming_interface_decides(host):
     host.assert_same(before, "absent left something behind")
 
 
+@pytest.mark.parametrize("rp_filter", [1, 2])
+def test_several_links_on_one_segment(host, rp_filter):
+    """Each address answers for itself only: the neighbour learns the MAC address of the very link."""
+    host.module("netns", name="lan")
+    host.sh(
+        "ip -n lan link add br0 type bridge; ip -n lan link set br0 up; ip -n lan address add 10.50.0.254/24 dev br0"
+    )
+    options = {
+        "namespaces": [{"name": "hub", "sysctls": dict(ONE_SUBNET, **{"net.ipv4.conf.all.rp_filter": rp_filter})}],
+        "veths": [
+            {
+                "name": "e%d" % number,
+                "netns": "hub",
+                "addresses": ["10.50.0.%d/24" % number],
+                "routes": [
+                    {"to": "10.50.0.0/24", "table": str(number)},
+                    {"to": "default", "via": "10.50.0.254", "table": str(number)},
+                ],
+                "rules": [{"priority": 1000 + number, "from": "10.50.0.%d" % number, "table": str(number)}],
+                "peer": {"name": "p%d" % number, "netns": "lan", "bridge": "br0"},
+            }
+            for number in (1, 2, 3)
+        ],
+    }
+    host.apply("netns_topology", **options)
+    lan, stack = upstream(host, "lan"), host.ns("hub")
+    stack.serve("0.0.0.0", 80)
+    for number in (3, 2, 1):
+        address = "10.50.0.%d" % number
+        assert lan.ask(address, 80).label == "hub", "asked from outside"
+        assert stack.ask(ANYCAST, PORT, source=address).seen == address
+        (link,) = json.loads(stack.run("ip", "-j", "link", "show", "e%d" % number))
+        assert link["address"] in lan.run("ip", "neighbour", "show", address)
+
+
 def hub(count=MANY):
     """One namespace with *count* ends in one subnet, each with a table of its own, and as many namespaces behind."""
     numbers = range(1, count + 1)
@@ -263,11 +306,7 @@ def hub(count=MANY):
         "namespaces": [
             {
                 "name": "hub",
-                "sysctls": {
-                    "net.ipv4.conf.all.rp_filter": 2,
-                    "net.ipv4.conf.all.arp_ignore": 1,
-                    "net.ipv4.conf.all.arp_announce": 2,
-                },
+                "sysctls": ONE_SUBNET,
             },
             *({"name": "p%02d" % number} for number in numbers),
         ],

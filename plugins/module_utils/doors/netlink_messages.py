@@ -252,9 +252,9 @@ def rule(message: Message) -> Rule:
         source_ports=span(23, "=HH"),
         destination_ports=span(24, "=HH"),
         uids=span(20, "=II"),
-        l3mdev=bool(found.get(19, b"\0")[0]),
+        l3mdev=bool(_number(found.get(19))),
         suppress_prefix=None if suppress < 0 else suppress,
-        protocol=found.get(21, b"\0")[0],
+        protocol=_number(found.get(21)),
     )
 
 
