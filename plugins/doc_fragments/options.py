@@ -167,8 +167,8 @@ routes:
       default: unicast
 rules:
   description:
-    - Policy routing rules (C(ip rule)) that belong to this end, in the namespace in which it lives. They decide in which
-      table a packet's route is looked up, lowest priority first.
+    - Policy routing rules (C(ip rule)) that belong to this end, in the namespace in which it lives. They decide in
+      which table a packet's route is looked up, lowest priority first.
     - When given, it is the whole list of those that were made for this end, and any other one of them is removed.
       Rules of others stay. An identical one of somebody else's counts as ours being there and is never removed, a
       different one of the same family and priority is an error.

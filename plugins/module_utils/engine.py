@@ -301,16 +301,9 @@ class _Run:
 
     def _left_out(self, rule: PolicyRule) -> bool:
         """Whether a list of rules is stated that *rule* is not in, and it is not in one that stays as it is."""
-        stated = {(netns, link) for kind, netns, link in self.wanted.whole if kind == PolicyRule.kind}
-        kept = {
-            (end.netns, *item.key)
-            for veth in self.declared.veths
-            for end in veth.ends
-            if end.place not in stated
-            for item in end.rules or ()
-        }
-        return any(netns == rule.netns for netns, _link in stated) and (
-            (rule.netns, rule.version, rule.priority) not in kept
+        kept = {(end.netns, *item.key) for veth in self.declared.veths for end in veth.ends for item in end.rules or ()}
+        return (rule.netns, rule.version, rule.priority) not in kept and any(
+            (kind, netns) == (PolicyRule.kind, rule.netns) for kind, netns, _link in self.wanted.whole
         )
 
     def _let_go_with_namespaces(self, released: dict[KernelObject, Optional[Value]], snapshot: Snapshot) -> None:

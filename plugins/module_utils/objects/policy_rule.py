@@ -162,9 +162,9 @@ def wire_rule(version: int, priority: int, value: str) -> wire.Rule:
 
 def is_ours(rule: wire.Rule) -> bool:
     """True for a rule with our protocol number and nothing that we could not have asked for."""
-    return rule.protocol == ROUTE_PROTOCOL and rule == wire_rule(
-        rule.version, rule.priority, rule_value(rule)
-    )._replace(protocol=ROUTE_PROTOCOL)
+    if rule.protocol != ROUTE_PROTOCOL:
+        return False
+    return rule._replace(protocol=0) == wire_rule(rule.version, rule.priority, rule_value(rule))
 
 
 def _values(text: Optional[str]) -> list[str]:
