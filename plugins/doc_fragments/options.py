@@ -165,6 +165,62 @@ routes:
         - prohibit
         - throw
       default: unicast
+rules:
+  description:
+    - Policy routing rules (C(ip rule)) that belong to this end, in the namespace in which it lives. They decide in
+      which table a packet's route is looked up, lowest priority first.
+    - When given, it is the whole list of those that were made for this end, and any other one of them is removed.
+      Rules of others stay. An identical one of somebody else's counts as ours being there and is never removed, a
+      different one of the same family and priority is an error.
+    - When omitted, rules are left as they are.
+    - Rules name interfaces, which need not be there. They stay when the link goes by itself, and are removed
+      with the pair.
+    - See C(docs/policy-routing.md) of the collection for several interfaces in one subnet.
+  type: list
+  elements: dict
+  suboptions:
+    priority:
+      description:
+        - Priority, 1 to 32765, lowest first. Within a namespace each rule of a family has its own.
+      type: int
+      required: true
+    not:
+      description: Whether the rule is for the packets that the selectors do not fit.
+      type: bool
+      default: false
+    from:
+      description:
+        - Source network or address. Without any selector a rule is for all packets.
+        - O(rules[].from) and O(rules[].to) decide about the family. Without both, one rule each is made for the
+          families of O(addresses) in the same task, or for IPv4 and IPv6 if that lists none. V(0.0.0.0/0) and V(::/0)
+          select nothing but the family.
+      type: str
+    to:
+      description: Destination network or address.
+      type: str
+    iif:
+      description: Interface through which packets arrive. V(lo) is for what the namespace itself sends.
+      type: str
+    oif:
+      description: Interface that the sending socket is bound to.
+      type: str
+    fwmark:
+      description: Firewall mark, with or without a mask, such as V(0x1) or V(0x1/0xff).
+      type: str
+    action:
+      description:
+        - What to do with the packets. All but V(lookup) drop them, V(unreachable) and V(prohibit) with an answer.
+      type: str
+      choices:
+        - lookup
+        - blackhole
+        - unreachable
+        - prohibit
+      default: lookup
+    table:
+      description: The routing table to look in, V(main), V(default) or a number. Only with O(rules[].action=lookup).
+      type: str
+      default: main
 """
 
 _NAT = r"""

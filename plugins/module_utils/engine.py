@@ -30,6 +30,7 @@ from .objects.kernel_object import KernelObject, Value
 from .objects.link_route import LinkRoute
 from .objects.namespace import LEFTOVER, STACKED, Namespace
 from .objects.nft_table import NftTable
+from .objects.policy_rule import PolicyRule
 from .objects.running_service import RunningService
 from .objects.sysctl import Sysctl
 from .objects.veth_pair import NOWHERE, VethPair
@@ -192,6 +193,7 @@ class _Run:
             snapshot.links(HOST)  # the other ends of pairs that end with a namespace
         if not verifying:
             preflight.check_forwards_of_others(self.state, self.others)
+            preflight.check_policy_rules(wanted, self.others, snapshot)
             preflight.check_clashes(
                 self.state, self.wanted, snapshot, set(self.ledger.made), self._owner_of, self.request.single
             )
@@ -210,6 +212,7 @@ class _Run:
         for item in self.explicit:
             released.pop(item, None)  # the key itself says what to do with processes inside
             released[item] = None
+        self._let_go_with_namespaces(released, snapshot)
         self._keep_routers(released, snapshot)
         changes = make_plan(wanted, released, snapshot)
         if self.request.services_later:
@@ -311,14 +314,37 @@ class _Run:
 
     def _lets_go(self, item: KernelObject) -> bool:
         """Whether leaving *item* out means that it goes. Where options accumulate, only a list that is stated as a
-        whole says so: routes to nowhere, that is; what hangs on an interface is found there."""
+        whole says so: routes to nowhere and rules, that is; what hangs on an interface is found there."""
         if self.request.absent or not self.request.accumulates:
             return True
+        if isinstance(item, PolicyRule):
+            return self._left_out(item)
         return (
             isinstance(item, LinkRoute)
             and not item.link
             and any((kind, netns) == (LinkRoute.kind, item.netns) for kind, netns, _link in self.wanted.whole)
         )
+
+    def _left_out(self, rule: PolicyRule) -> bool:
+        """Whether a list of rules is stated that *rule* is not in, and it is not in one that stays as it is."""
+        kept = {(end.netns, *item.key) for veth in self.declared.veths for end in veth.ends for item in end.rules or ()}
+        return (rule.netns, rule.version, rule.priority) not in kept and any(
+            (kind, netns) == (PolicyRule.kind, rule.netns) for kind, netns, _link in self.wanted.whole
+        )
+
+    def _let_go_with_namespaces(self, released: dict[KernelObject, Optional[Value]], snapshot: Snapshot) -> None:
+        """A pair ends with either of its namespaces, and is then forgotten with all that its module made; what does
+        not hang on an interface stays in the other namespace, unless it goes now."""
+        names = {item.name for item in released if isinstance(item, Namespace) and item.observed(snapshot)}
+        leaving = [
+            owner
+            for owner in self.others.values()
+            if owner.single and any(netns in names for item in owner.objects for netns in item.netns_names)
+        ]
+        staying = {item for owner in self.others.values() if owner not in leaving for item in owner.objects}
+        for item in {item for owner in leaving for item in owner.objects} - staying:
+            if isinstance(item, (PolicyRule, LinkRoute)) and not item.links and item in self.ledger.made:
+                released.setdefault(item, self.ledger.made[item])
 
     def _tables_released(self, snapshot: Snapshot, recorded: set[KernelObject]) -> dict[KernelObject, None]:
         return {

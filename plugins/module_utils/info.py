@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional, TypeVar
 
 from .desired.names import HOST
-from .desired.veth import TABLES
+from .desired.tables import TABLES
 from .doors import netlink_messages as wire
 from .doors import processes
 from .doors.in_namespace import in_namespace
@@ -21,6 +21,7 @@ from .doors.netlink import ROUTE_PROTOCOL
 from .errors import MissingDependency, SystemRefused
 from .lock import Lock
 from .objects.link_route import TYPES
+from .objects.policy_rule import ACTIONS
 from .preflight import is_ours
 from .system import System
 
@@ -28,7 +29,9 @@ Result = TypeVar("Result")
 
 _SO_NETNS_COOKIE = 71
 _ROUTE_TYPES = {number: name for name, number in TYPES.items()}
-_ROUTE_PROTOCOLS = {
+#: Who made a route or a rule; the numbers are of rt_protos.
+_PROTOCOLS = {
+    0: "unspec",
     1: "redirect",
     2: "kernel",
     3: "boot",
@@ -37,14 +40,7 @@ _ROUTE_PROTOCOLS = {
     16: "dhcp",
     ROUTE_PROTOCOL: "linuxnet.netns",
 }
-_RULE_ACTIONS = {
-    wire.FR_ACT_TO_TBL: "lookup",
-    wire.FR_ACT_GOTO: "goto",
-    3: "nop",
-    wire.RTN_BLACKHOLE: "blackhole",
-    wire.RTN_UNREACHABLE: "unreachable",
-    wire.RTN_PROHIBIT: "prohibit",
-}
+_RULE_ACTIONS = {wire.FR_ACT_GOTO: "goto", 3: "nop", **{number: name for name, number in ACTIONS.items()}}
 _TABLES = {number: name for name, number in TABLES.items()}
 _ADDRESS_FLAGS = {
     0x01: "secondary",
@@ -143,6 +139,7 @@ class _Reader:
             "name": HOST,
             "identity": {"cookie": _cookie(), "inode": self.system.mounts.own_identity()},
             **self._networking(HOST, links),
+            "rules": [_rule(rule) for rule in self.system.netlink.rules(HOST) if rule.protocol == ROUTE_PROTOCOL],
             "sysctls": self._sysctls(links),
             **self._translations(HOST),
         }
@@ -227,7 +224,7 @@ def _route(item: wire.Route, names: dict[int, str]) -> dict[str, Any]:
         "type": _ROUTE_TYPES[item.type],
         "source": _text(item.source),
         "onlink": item.onlink,
-        "protocol": _ROUTE_PROTOCOLS.get(item.protocol, str(item.protocol)),
+        "protocol": _protocol(item.protocol),
     }
 
 
@@ -253,7 +250,12 @@ def _rule(item: wire.Rule) -> dict[str, Any]:
         "action": _RULE_ACTIONS.get(item.action, str(item.action)),
         "goto": item.goto or None,
         "table": _table(item.table) if item.action == wire.FR_ACT_TO_TBL and item.table else None,
+        "protocol": _protocol(item.protocol),
     }
+
+
+def _protocol(number: int) -> str:
+    return _PROTOCOLS.get(number, str(number))
 
 
 def _table(number: int) -> str:

@@ -143,7 +143,7 @@ def _vanishing(wanted: Wanted, released: Mapping[KernelObject, Optional[Value]],
         gone[pair] = WITH_NAMESPACE if by_itself else ""
         for item in seen.hanging_on(pair.links):
             gone.setdefault(item, WITH_NAMESPACE if by_itself or _ends_with(item, namespaces) else WITH_LINK)
-    places = {place for pair in pairs for place in pair.links}
+    places = {place: gone[pair] for pair in pairs for place in pair.links}
     for item in (*wanted.objects, *released):
         if item in gone or isinstance(item, (Namespace, VethPair)):
             continue
@@ -152,7 +152,8 @@ def _vanishing(wanted: Wanted, released: Mapping[KernelObject, Optional[Value]],
         elif any(place in places for place in item.links) and not (
             isinstance(item, Sysctl) and item.forwards and item in released
         ):
-            gone[item] = WITH_LINK  # but forwarding is switched off before the link goes, not along with it
+            why = next(places[place] for place in item.links if place in places)
+            gone[item] = why or WITH_LINK  # but forwarding is switched off before the link goes, not along with it
     return gone
 
 

@@ -21,6 +21,7 @@ from .errors import Clash, InvalidOption, MissingDependency
 from .objects.kernel_object import KernelObject
 from .objects.link_route import LinkRoute
 from .objects.namespace import Namespace
+from .objects.policy_rule import PolicyRule, policy_rule
 from .objects.running_service import RunningService
 from .objects.sysctl import Sysctl
 from .objects.veth_pair import NOWHERE, VethPair
@@ -157,6 +158,30 @@ def check_forwards_of_others(state: State, others: dict) -> None:
     check_forwards(
         state.forwards, [(name, forward) for name, owner in others.items() for forward in owner.state.forwards]
     )
+
+
+def check_policy_rules(wanted: Wanted, others: dict, snapshot: Snapshot) -> None:
+    """A priority that somebody else's rule has, be it another owner's or one that was not made here."""
+    items = [item for item in wanted.objects if isinstance(item, PolicyRule)]
+    if not items:
+        return
+    held = {
+        item: (value, name)
+        for name, owner in others.items()
+        for veth in owner.state.veths
+        for end in veth.ends
+        for item, value in (policy_rule(end.netns, rule) for rule in end.rules or ())
+    }
+    for item in items:
+        value, whose = held.get(item, (item.stated, ""))
+        if value != item.stated:
+            raise Clash(f"{item}: {whose} has another rule there ({value}); choose another priority")
+        for value, ours in snapshot.rules_at(item.netns, item.version, item.priority):
+            if not ours and value != item.stated:
+                raise Clash(
+                    f"{item}: there is another rule of that priority already ({value}), which was not made by "
+                    "linuxnet.netns; choose another priority, or remove that rule first"
+                )
 
 
 def _check_namespaces(

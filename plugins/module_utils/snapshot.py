@@ -18,6 +18,7 @@ from .objects.enablement import Enablement
 from .objects.link_address import LinkAddress
 from .objects.link_route import LinkRoute, observed_route
 from .objects.link_setting import LinkSetting
+from .objects.policy_rule import is_ours, rule_value
 from .objects.process import Process
 from .objects.running_service import RunningService
 from .objects.sysctl import Sysctl
@@ -54,6 +55,7 @@ class Snapshot:
         self._global_addresses: dict[str, list[tuple[str, wire.Address]]] = {}
         self._routes: dict[str, list[tuple[str, wire.Route]]] = {}
         self._route_objects: dict[str, dict[LinkRoute, str]] = {}
+        self._rules: dict[str, dict[tuple[int, int], list[tuple[str, bool]]]] = {}
         self._sysctls: dict[tuple[str, str], Optional[str]] = {}
         self._tables: dict[str, Optional[str]] = {}
         self._units: dict[str, Unit] = {}
@@ -73,12 +75,15 @@ class Snapshot:
             for netns in item.netns_names
         }
         deep |= {netns for item in objects if isinstance(item, VethPair) for netns in item.netns_names}
+        ruled = {netns for item in objects if "rules" in item.needs for netns in item.netns_names}
         self.system.netlink.expect(netns for netns in networks if self.exists(netns))
         for netns in networks:
             self.links(netns)
             if netns in deep:
                 self._load_addresses(netns)
                 self._load_routes(netns)
+            if netns in ruled:
+                self._load_rules(netns)
         self._read_sysctls([(item.netns, item.path) for item in objects if isinstance(item, Sysctl)])
 
         self._load_units(item.unit for item in objects if isinstance(item, (Enablement, RunningService)))
@@ -189,6 +194,19 @@ class Snapshot:
         if self.exists(netns):
             names = {link.index: link.name for link in self.links(netns).values()}
             self._routes[netns] = [(names.get(route.index, ""), route) for route in self.system.netlink.routes(netns)]
+
+    def rules_at(self, netns: str, version: int, priority: int) -> list[tuple[str, bool]]:
+        """(value, whether it is ours) of the policy rules of one family and priority."""
+        self._load_rules(netns)
+        return self._rules[netns].get((version, priority), [])
+
+    def _load_rules(self, netns: str) -> None:
+        if netns in self._rules:
+            return
+        found = self._rules[netns] = {}
+        if self.exists(netns):
+            for rule in self.system.netlink.rules(netns):
+                found.setdefault((rule.version, rule.priority), []).append((rule_value(rule), is_ours(rule)))
 
     def hanging_on(self, places: Iterable[tuple[str, str]]) -> Iterable[KernelObject]:
         """The configured addresses, routes and settings of links, as objects: what goes when the links go."""

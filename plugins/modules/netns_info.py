@@ -62,9 +62,9 @@ missing:
 host:
   description:
     - The host's own namespace, as far as it concerns this collection.
-    - The keys are those of RV(namespaces), less C(rules), C(sockets) and C(processes). RV(host.name) is empty.
-      RV(host.links) holds the links that this collection made, RV(host.addresses), RV(host.routes) and
-      RV(host.sysctls) what belongs to them.
+    - The keys are those of RV(namespaces), less C(sockets) and C(processes). RV(host.name) is empty.
+      RV(host.links) and RV(host.rules) hold the links and rules that this collection made, RV(host.addresses),
+      RV(host.routes) and RV(host.sysctls) what belongs to these links.
   returned: success
   type: dict
   contains: &namespace

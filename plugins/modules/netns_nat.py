@@ -86,8 +86,8 @@ changes:
       sample: create
     kind:
       description: >-
-        V(namespace), V(veth), V(link) (a setting of an interface), V(address), V(route), V(sysctl), V(nftables),
-        V(directory), V(file), V(process), V(unit), V(enablement), V(service) or V(program).
+        V(namespace), V(veth), V(link) (a setting of an interface), V(address), V(route), V(rule), V(sysctl),
+        V(nftables), V(directory), V(file), V(process), V(unit), V(enablement), V(service) or V(program).
       type: str
       sample: address
     object:

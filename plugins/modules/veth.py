@@ -10,8 +10,8 @@ module: veth
 short_description: Manage a veth pair and what is on its two ends
 version_added: 0.1.0
 description:
-  - Makes, changes and removes a veth pair, a cable between two network namespaces, with the addresses, routes and
-    settings of both ends.
+  - Makes, changes and removes a veth pair, a cable between two network namespaces, with the addresses, routes, rules
+    and settings of both ends.
   - The pair is made directly in its namespaces, in one step, and the alias of both ends begins with
     C(linuxnet.netns).
   - Options that are left out leave as it is what they stand for. O(up) is the exception, and true.
@@ -79,6 +79,26 @@ EXAMPLES = r"""
           via: 10.0.0.1
           table: "100"
 
+- name: A second way out, for what is sent from its address and for what comes in through it (policy routing)
+  linuxnet.netns.veth:
+    name: v-app2
+    addresses: [10.0.2.1/30]
+    peer:
+      name: eth1
+      netns: app
+      addresses: [10.0.2.2/30]
+      routes:
+        - to: default
+          via: 10.0.2.1
+          table: "102"
+      rules:
+        - priority: 1000
+          from: 10.0.2.2
+          table: "102"
+        - priority: 1001
+          iif: eth1
+          table: "102"
+
 - name: No pair
   linuxnet.netns.veth:
     name: v-app
@@ -98,8 +118,8 @@ changes:
       sample: create
     kind:
       description: >-
-        V(namespace), V(veth), V(link) (a setting of an interface), V(address), V(route), V(sysctl), V(nftables),
-        V(directory), V(file), V(process), V(unit), V(enablement), V(service) or V(program).
+        V(namespace), V(veth), V(link) (a setting of an interface), V(address), V(route), V(rule), V(sysctl),
+        V(nftables), V(directory), V(file), V(process), V(unit), V(enablement), V(service) or V(program).
       type: str
       sample: address
     object:

@@ -180,6 +180,28 @@ MUTATIONS = (
         "unit/test_engine.py::test_unknown_namespaces_and_bridges",
     ),
     mutation(
+        "preflight",
+        "preflight.py",
+        "if not ours and value != item.stated:",
+        "if False:",
+        "unit/test_policy_rule.py::test_a_rule_of_others",
+    ),
+    mutation("objects", "objects/policy_rule.py", "ORDER = 55", "ORDER = 49", "unit/test_policy_rule.py"),
+    mutation(
+        "objects",
+        "objects/policy_rule.py",
+        "if rule.protocol != ROUTE_PROTOCOL:",
+        "if False:",
+        "unit/test_policy_rule.py",
+    ),
+    mutation(
+        "engine",
+        "engine.py",
+        "return (rule.netns, rule.version, rule.priority) not in kept and any(",
+        "return any(",
+        "unit/test_policy_rule.py::test_of_two_ends_in_one_namespace_each_keeps_its_own",
+    ),
+    mutation(
         "engine",
         "engine.py",
         "            journal.undo()\n            save_text",
@@ -213,6 +235,20 @@ MUTATIONS = (
         "if protocol in (RTPROT_KERNEL, RTPROT_REDIRECT) or ",
         "if ",
         "unit/test_netlink_messages.py",
+    ),
+    mutation(
+        "doors: netlink",
+        "doors/netlink_messages.py",
+        " if 10 in found or 16 in found else None",
+        " if 10 in found else None",
+        "unit/test_netlink_messages.py",
+    ),
+    mutation(
+        "doors: netlink",
+        "doors/netlink.py",
+        "wire.FIB_RULE_INVERT if rule.inverted else 0",
+        "0",
+        "integration/test_rules.py::test_rules_come_and_go",
     ),
     mutation(
         "doors: conntrack", "doors/conntrack.py", "reply[1], reply[3]", "reply[2], reply[3]", "unit/test_conntrack.py"

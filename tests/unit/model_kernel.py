@@ -10,6 +10,7 @@ kernel hard to plan for:
 * a link that goes down loses its routes and its IPv6 addresses;
 * a link that loses its last IPv4 address loses its IPv4 routes, a primary address takes the secondary ones of its
   network with it, and a source address the routes that prefer it;
+* a policy rule stays when the link that it names goes, and two of the same priority may be there;
 * a next hop must be on a network of an interface that is up, and a route that is there is not added twice;
 * the global forwarding switches rewrite those of every interface, and the one of IPv6 drops the default routes that
   were learnt by router advertisement, where accept_ra is not 2;
@@ -94,6 +95,16 @@ class Space:
     def __init__(self, number, force_forwarding, parent=None):
         self.number, self.identity = number, f"4:{4026530000 + number}"
         self.next_index, self.devices, self.routes, self.table = 1, {}, [], None
+        self.rules = [
+            wire.Rule(version, priority, wire.FR_ACT_TO_TBL, table, protocol=wire.RTPROT_KERNEL)
+            for version, priority, table in (
+                (4, 0, 255),
+                (4, 32766, 254),
+                (4, 32767, 253),
+                (6, 0, 255),
+                (6, 32766, 254),
+            )
+        ]
         self.keys = {
             "ipv4": _LINK_KEYS["ipv4"],
             "ipv6": dict(_LINK_KEYS["ipv6"], **({"force_forwarding": "0"} if force_forwarding else {})),
@@ -179,6 +190,22 @@ class Space:
                 del self.routes[number]
                 return
         refuse(errno.ESRCH)
+
+    def add_rule(self, rule):
+        if rule in self.rules:
+            refuse(errno.EEXIST)
+        self.rules.append(rule)
+
+    def delete_rule(self, rule):
+        """What a request leaves out fits any rule; its protocol number is not left out."""
+        selectors = ("source", "destination", "iif", "oif", "mark", "action", "table")
+        for number, other in enumerate(self.rules):
+            if all(getattr(rule, name) == getattr(other, name) for name in ("version", "priority", "protocol")) and all(
+                getattr(rule, name) in (None, 0, "", getattr(other, name)) for name in selectors
+            ):
+                del self.rules[number]
+                return
+        refuse(errno.ENOENT)
 
     def set_sysctl(self, path, value):
         path = "net/ipv4/conf/all/forwarding" if path == "net/ipv4/ip_forward" else path
@@ -305,7 +332,13 @@ class ModelKernel:
                 for name, item in space.devices.items()
             }
             routes = sorted(str(route._replace(index=names.get(route.index, ""))) for route in space.routes)
-            spaces[where] = {"links": links, "routes": routes, "sysctls": dict(space.sysctls), "table": space.table}
+            spaces[where] = {
+                "links": links,
+                "routes": routes,
+                "rules": sorted(map(str, space.rules)),
+                "sysctls": dict(space.sysctls),
+                "table": space.table,
+            }
         files = {path: text for path, text in self.files.items() if ledger or "/var/lib/linuxnet-netns" not in path}
         units = {
             name: (state.get("enabled", False), self.place_of(state["pid"]) if state.get("pid") else "")

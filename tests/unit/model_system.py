@@ -19,11 +19,12 @@ from ansible_collections.linuxnet.netns.plugins.module_utils.doors import netlin
 from ansible_collections.linuxnet.netns.plugins.module_utils.doors.netlink import ALIAS, ROUTE_PROTOCOL
 from ansible_collections.linuxnet.netns.plugins.module_utils.doors.netns_mounts import NameState
 from ansible_collections.linuxnet.netns.plugins.module_utils.doors.systemd import UNITS, Systemd, Unit
+from ansible_collections.linuxnet.netns.plugins.module_utils.errors import SystemRefused
 from ansible_collections.linuxnet.netns.plugins.module_utils.system import System
 from model_kernel import Device, ModelKernel, refuse
 
 
-class _Netlink:
+class Netlink:
     def __init__(self, kernel):
         self._kernel = kernel
 
@@ -52,6 +53,9 @@ class _Netlink:
 
     def routes(self, netns):
         return list(self._kernel.space(netns).routes)
+
+    def rules(self, netns):
+        return list(self._kernel.space(netns).rules)
 
     def netnsid(self, netns, other):
         return self._kernel.space(other).number
@@ -104,6 +108,14 @@ class _Netlink:
     def delete_route(self, netns, route):
         self._kernel.act()
         self._kernel.space(netns).delete_route(route)
+
+    def add_rule(self, netns, rule):
+        self._kernel.act()
+        self._kernel.space(netns).add_rule(rule._replace(protocol=ROUTE_PROTOCOL))
+
+    def delete_rule(self, netns, rule):
+        self._kernel.act()
+        self._kernel.space(netns).delete_rule(rule._replace(protocol=ROUTE_PROTOCOL))
 
 
 class _Nft:
@@ -263,8 +275,14 @@ class _Systemd(Systemd):
     def verify(self, texts):
         return []
 
+    def _act(self, verb):
+        try:
+            self._kernel.act()
+        except SystemRefused as error:
+            raise SystemRefused(f"systemctl {verb}: {error}") from None
+
     def _systemctl(self, verb, units, *options):
-        self._kernel.act()
+        self._act(verb)
         for name in units:
             if verb in ("stop", "disable") and not self._unit(name).exists:
                 refuse(errno.ENOENT)
@@ -284,7 +302,7 @@ class _Systemd(Systemd):
         verb = next(word for word in command[1:] if word[0] != "-")
         units = command[command.index("--") + 1 :] if "--" in command else []
         if verb in ("start", "restart"):
-            self._kernel.act()
+            self._act(verb)
             for name in units:
                 self._kernel.start(name)
         return subprocess.CompletedProcess(command, 0, "", "")
@@ -299,7 +317,7 @@ class ModelSystem(System):
     def __init__(self, kernel):
         super().__init__()
         self.netlink, self.nft, self.files, self.mounts = (
-            _Netlink(kernel),
+            Netlink(kernel),
             _Nft(kernel),
             _Files(kernel),
             _Mounts(kernel),

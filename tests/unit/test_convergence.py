@@ -106,6 +106,7 @@ def stated(picture):
             for name, (kind, up, _mtu, _mac, _alias, _master, peer, addresses) in space["links"].items()
         }
         space["routes"] = [route for route in space["routes"] if "10.98.0.0" not in route]
+        space["rules"] = [rule for rule in space["rules"] if "protocol=196" in rule]
     return {key: value for key, value in picture.items() if key != "files"}
 
 
@@ -132,12 +133,14 @@ def test_a_step_that_fails_leaves_everything_as_it_was(kernel, first, second, da
     note(str(caught.value))
     if "failed in part: route " in str(caught.value) and "Network is unreachable" in str(caught.value):
         return  # its next hop had lost its network by hand: the kernel takes no such route, and the error says so
+    if any("without a name" in place for _enabled, place in before["units"].values()):
+        return  # what ran in a namespace that was deleted by hand cannot run there again
     assert worthwhile(kernel.picture()) == before
     assert "the model was told to refuse this" in str(caught.value)
     if isinstance(caught.value, StepFailed):
         assert "Everything was undone; the host is as before" in str(caught.value)
         named = [change for change in plan.changes if f"({change.action} {change.item}) failed" in str(caught.value)]
-        assert named or "verification" in str(caught.value)
+        assert named or "verification" in str(caught.value) or "systemctl" in str(caught.value)
     # and nothing of the attempt stays in the way
     converge(kernel, request)
     assert kernel.picture(ledger=False) == trial.picture(ledger=False)

@@ -18,6 +18,7 @@ from ansible_collections.linuxnet.netns.plugins.module_utils.objects.link_route 
 from ansible_collections.linuxnet.netns.plugins.module_utils.objects.link_setting import LinkSetting
 from ansible_collections.linuxnet.netns.plugins.module_utils.objects.namespace import Namespace
 from ansible_collections.linuxnet.netns.plugins.module_utils.objects.nft_table import NftTable
+from ansible_collections.linuxnet.netns.plugins.module_utils.objects.policy_rule import PolicyRule
 from ansible_collections.linuxnet.netns.plugins.module_utils.objects.sysctl import Sysctl
 from ansible_collections.linuxnet.netns.plugins.module_utils.objects.text_file import TextFile
 from ansible_collections.linuxnet.netns.plugins.module_utils.objects.veth_pair import veth_pair
@@ -35,6 +36,7 @@ objects = st.one_of(
     st.builds(NftTable, text),
     st.builds(LinkAddress, text, text, text),
     st.builds(LinkRoute, text, text, st.integers(0, 2**32 - 1), text, st.integers(0, 2**32 - 1)),
+    st.builds(PolicyRule, text, st.sampled_from((4, 6)), st.integers(1, 32765)),
     st.builds(Sysctl, text, text),
     st.builds(LinkSetting, text, text, st.sampled_from(("mac", "mtu", "up", "bridge"))),
     st.builds(veth_pair, st.tuples(text, text), st.tuples(text, text)),

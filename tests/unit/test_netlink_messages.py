@@ -187,6 +187,85 @@ def test_routes_by_router_advertisement_are_shown():
     assert [route.protocol for route in wire.routes(parsed(body))] == [wire.RTPROT_RA]
 
 
+def rule_body(family, to_length, from_length, table, action, *attributes, flags=0, tos=0):
+    return struct.pack("=BBBBBxxBI", family, to_length, from_length, tos, table, action, flags) + b"".join(attributes)
+
+
+def test_a_rule():
+    body = rule_body(
+        socket.AF_INET,
+        16,
+        32,
+        252,
+        wire.FR_ACT_TO_TBL,
+        attribute(6, number(1000)),
+        attribute(2, packed("10.0.0.2")),
+        attribute(1, packed("10.8.0.0")),
+        attribute(3, b"eth0\0"),
+        attribute(17, b"eth1\0"),
+        attribute(10, number(1)),
+        attribute(16, number(255)),
+        attribute(15, number(70000)),
+        attribute(14, struct.pack("=i", -1)),
+        attribute(21, b"\xc4"),
+        flags=wire.FIB_RULE_INVERT,
+    )
+    assert wire.rule(parsed(body)) == wire.Rule(
+        4,
+        1000,
+        wire.FR_ACT_TO_TBL,
+        70000,
+        inverted=True,
+        source=ipaddress.ip_network("10.0.0.2/32"),
+        destination=ipaddress.ip_network("10.8.0.0/16"),
+        iif="eth0",
+        oif="eth1",
+        mark=(1, 255),
+        protocol=196,
+    )
+
+
+def test_a_rule_of_little_words():
+    body = rule_body(socket.AF_INET6, 0, 0, 254, wire.FR_ACT_TO_TBL, attribute(6, number(32766)))
+    assert wire.rule(parsed(body)) == wire.Rule(6, 32766, wire.FR_ACT_TO_TBL, 254)
+
+
+def test_a_mark_of_zero_is_shown_by_its_mask_alone():
+    body = rule_body(socket.AF_INET, 0, 0, 254, wire.FR_ACT_TO_TBL, attribute(16, number(0xF0)))
+    assert wire.rule(parsed(body)).mark == (0, 0xF0)
+
+
+def test_a_rule_with_what_only_others_ask_for():
+    body = rule_body(
+        socket.AF_INET,
+        0,
+        0,
+        0,
+        wire.FR_ACT_GOTO,
+        attribute(4, number(9)),
+        attribute(14, struct.pack("=i", 0)),
+        attribute(19, b"\1"),
+        attribute(20, struct.pack("=II", 5, 6)),
+        attribute(22, b"\x06"),
+        attribute(23, struct.pack("=HH", 1, 2)),
+        attribute(24, struct.pack("=HH", 80, 81)),
+        tos=4,
+    )
+    assert wire.rule(parsed(body)) == wire.Rule(
+        4,
+        0,
+        wire.FR_ACT_GOTO,
+        goto=9,
+        tos=4,
+        ip_protocol=6,
+        source_ports=(1, 2),
+        destination_ports=(80, 81),
+        uids=(5, 6),
+        l3mdev=True,
+        suppress_prefix=0,
+    )
+
+
 def test_errors_with_and_without_the_kernels_words():
     plain = struct.pack("=i", -17) + message(24, b"request")
     assert wire.error(parsed(plain)) == (17, "")
@@ -273,7 +352,7 @@ def test_any_route_is_read_as_it_was_written(address, data, index, table, metric
 
 @given(st.binary(max_size=96), st.sampled_from((0, 0x100, 0x200, 0x300)))
 def test_arbitrary_bytes_are_refused_or_read_but_never_crash(raw, flags):
-    for read in (wire.link, wire.address, wire.error, wire.netnsid, lambda found: list(wire.routes(found))):
+    for read in (wire.link, wire.address, wire.error, wire.netnsid, wire.rule, lambda found: list(wire.routes(found))):
         try:
             read(wire.Message(0, flags, 0, raw))
         except (struct.error, ValueError):
@@ -292,6 +371,7 @@ def test_damaged_attributes_are_refused_or_read_but_never_crash(data):
         (wire.link, 16),
         (wire.address, 8),
         (lambda found: list(wire.routes(found)), 12),
+        (wire.rule, 12),
         (wire.netnsid, 4),
     ):
         try:

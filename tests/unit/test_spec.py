@@ -11,8 +11,10 @@ from ansible_collections.linuxnet.netns.plugins.module_utils.desired.netns_forwa
 from ansible_collections.linuxnet.netns.plugins.module_utils.desired.netns_nat import Nat
 from ansible_collections.linuxnet.netns.plugins.module_utils.desired.netns_service import Service
 from ansible_collections.linuxnet.netns.plugins.module_utils.desired.state import LISTS, State
-from ansible_collections.linuxnet.netns.plugins.module_utils.desired.veth import TABLES, Veth
+from ansible_collections.linuxnet.netns.plugins.module_utils.desired.tables import TABLES
+from ansible_collections.linuxnet.netns.plugins.module_utils.desired.veth import Veth
 from ansible_collections.linuxnet.netns.plugins.module_utils.objects.link_route import TYPES
+from ansible_collections.linuxnet.netns.plugins.module_utils.objects.policy_rule import ACTIONS
 from ansible_collections.linuxnet.netns.plugins.module_utils.spec import (
     netns,
     netns_forward,
@@ -48,6 +50,7 @@ CASES = [
             "addresses": ["10.0.0.1/30"],
             "gateway": "10.0.0.2",
             "routes": [{"to": "10.8.0.0/16", "via": "10.0.0.2"}],
+            "rules": [{"priority": 100, "from": "10.0.0.1"}, {"priority": 101, "action": "prohibit"}],
         },
     ),
     (netns_nat.OPTIONS, Nat, {"name": "out", "source": ["10.0.0.0/24"]}),
@@ -68,6 +71,7 @@ def test_defaults_mean_what_leaving_out_means(spec, kind, given):
         (netns.OPTIONS, {"name"}),
         (veth.END, {"name"}),
         (veth.ROUTE, {"to"}),
+        (veth.RULE, {"priority"}),
         (netns_nat.OPTIONS, {"name", "source"}),
         (netns_forward.OPTIONS, {"name", "port", "to_address"}),
         (netns_service.OPTIONS, {"name", "netns"}),
@@ -106,4 +110,5 @@ def test_the_safe_choice_is_the_default():
 
 def test_every_choice_is_understood():
     assert set(veth.ROUTE["type"]["choices"]) == set(TYPES)
+    assert set(veth.RULE["action"]["choices"]) == set(ACTIONS)
     assert veth.ROUTE["table"]["default"] in TABLES

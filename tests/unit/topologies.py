@@ -47,6 +47,24 @@ def _family(draw):
 
 
 @st.composite
+def _rules(draw, number, link, address):
+    """Rules of one end; its priorities and those of all other ends differ."""
+    found = []
+    for offset in range(draw(st.integers(0, 2))):
+        rule = {"priority": 1000 + 10 * number + offset}
+        if draw(flags):
+            rule[draw(st.sampled_from(("from", "to")))] = address
+        rule.update(
+            draw(st.sampled_from(({}, {"iif": link}, {"oif": "gone"}, {"fwmark": "0x1"}, {"fwmark": "0/0xff"})))
+        )
+        rule.update(draw(st.sampled_from(({}, {"table": "77"}, {"table": "70000"}, {"action": "prohibit"}))))
+        if draw(flags):
+            rule["not"] = draw(flags)
+        found.append(rule)
+    return found
+
+
+@st.composite
 def _uplink_pair(draw, names, number):
     """A pair between the host and a namespace."""
     versions = _family(draw)
@@ -77,6 +95,9 @@ def _uplink_pair(draw, names, number):
     if routes or draw(flags):
         peer["routes"] = routes
     for end in (host, peer):
+        if draw(flags):
+            address = draw(st.sampled_from(end["addresses"])).partition("/")[0]
+            end["rules"] = draw(_rules(number, end["name"], address))
         if draw(flags):
             end["mtu"] = draw(st.sampled_from((1400, 9000)))
     if draw(flags):
@@ -160,6 +181,10 @@ def _ours(kernel):
     return [device for space in spaces for device in space.devices.values() if device.alias]
 
 
+def _our_rules(space):
+    return [rule for rule in space.rules if rule.protocol == 196]
+
+
 @st.composite
 def _mischief(draw, kernel):
     """Do one thing by hand, and say what it was."""
@@ -173,6 +198,10 @@ def _mischief(draw, kernel):
                 "foreign address",
                 "route",
                 "foreign route",
+                "rule",
+                "flush rules",
+                "other rule",
+                "foreign rule",
                 "down",
                 "mtu",
                 "mac",
@@ -210,6 +239,19 @@ def _mischief(draw, kernel):
         )
         if not any(other.network == route.network for other in space.routes):
             space.add_route(route)
+    elif what == "rule" and _our_rules(space):
+        space.rules.remove(draw(st.sampled_from(_our_rules(space))))
+    elif what == "flush rules":
+        space.rules = [rule for rule in space.rules if not rule.priority]
+    elif what == "other rule" and _our_rules(space):
+        rule = draw(st.sampled_from(_our_rules(space)))
+        space.rules.append(rule._replace(oif="other"))
+        if draw(flags):
+            space.rules.remove(rule)
+    elif what == "foreign rule":
+        rule = wire.Rule(4, draw(st.sampled_from((500, 32000))), wire.RTN_BLACKHOLE, iif="theirs0", protocol=3)
+        if rule not in space.rules:
+            space.rules.append(rule)
     elif what == "down" and ours:
         device.take_down()
     elif what == "mtu" and ours:

@@ -13,6 +13,7 @@ from ..objects.kernel_object import PRESENT
 from ..objects.link_address import LinkAddress
 from ..objects.link_route import LinkRoute, route_value
 from ..objects.link_setting import LinkSetting
+from ..objects.policy_rule import PolicyRule, policy_rule
 from ..objects.veth_pair import veth_pair
 from .wanted import Wanted
 
@@ -39,10 +40,14 @@ def _compile_end(end: End, wanted: Wanted) -> None:
             LinkRoute(end.netns, link, route.table, str(route.to), route.metric),
             route_value(route.type, route.via, route.source, route.onlink),
         )
+    for rule in end.rules or ():
+        wanted.add(*policy_rule(end.netns, rule))
     if end.addresses is not None:
         wanted.whole.add((LinkAddress.kind, end.netns, end.name))
     if end.routes is not None:
         wanted.whole.add((LinkRoute.kind, end.netns, end.name))
+    if end.rules is not None:
+        wanted.whole.add((PolicyRule.kind, end.netns, end.name))
 
 
 def _creation(end: End, machine_id: str) -> dict[str, Any]:

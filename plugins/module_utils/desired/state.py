@@ -94,6 +94,7 @@ def check_consistent(state: State) -> None:
     _check_links(state)
     check_networks(state.veths)
     _check_routes(state)
+    _check_policy_rules(state)
     check_forwards(state.forwards)
 
 
@@ -133,6 +134,22 @@ def _check_routes(state: State) -> None:
                         f"{route.metric} in table {route.table}; "
                         f"{seen[key]} has one already",
                         "give one of them another metric or table, as an item of routes",
+                    )
+
+
+def _check_policy_rules(state: State) -> None:
+    """Rules are asked by priority, and which of two with the same one comes first nobody could tell."""
+    seen: dict[tuple, tuple[object, str]] = {}
+    for number, veth in enumerate(state.veths):
+        for option, end in zip(("", "peer."), veth.ends):
+            for rule in end.rules or ():
+                first, whose = seen.setdefault((end.netns, rule.key), (rule, end.name))
+                if first != rule:
+                    raise InvalidOption(
+                        f"veths[{number}].{option}rules",
+                        rule.priority,
+                        f"is the priority of another IPv{rule.version} rule {place(end.netns)}, which {whose} has",
+                        "give each rule of a namespace its own priority",
                     )
 
 

@@ -13,10 +13,9 @@ from ..errors import InvalidOption
 from . import cidr
 from .names import link_name, optional_netns
 from .names import where as place
+from .policy_rule import Rule, rules
+from .tables import MAIN_TABLE, table
 
-#: rt_tables names that every kernel and iproute2 agree upon.
-TABLES = {"default": 253, "main": 254, "local": 255}
-MAIN_TABLE = TABLES["main"]
 IPV6_DEFAULT_METRIC = 1024
 
 
@@ -35,7 +34,7 @@ class Route:
 
 @dataclass(frozen=True)
 class End:
-    """One end. ``addresses`` and ``routes`` are whole lists, or None for "leave them as they are"."""
+    """One end. ``addresses``, ``routes`` and ``rules`` are whole lists, or None for "leave them as they are"."""
 
     name: str
     netns: str
@@ -46,6 +45,7 @@ class End:
     bridge: Optional[str] = None
     default_routes: tuple[Route, ...] = ()
     routes: Optional[tuple[Route, ...]] = None
+    rules: Optional[tuple[Rule, ...]] = None
 
     @property
     def place(self) -> tuple[str, str]:
@@ -118,6 +118,7 @@ def _end(options: dict[str, Any], where: str) -> End:
         routes=None
         if routes is None
         else tuple(_route(f"{where}routes[{number}].", route, addresses) for number, route in enumerate(routes)),
+        rules=rules(where + "rules", options.get("rules"), addresses),
     )
     seen: dict[tuple, Route] = {}
     for route in end.all_routes:
@@ -231,7 +232,7 @@ def _route(where: str, options: dict[str, Any], addresses: Optional[tuple[cidr.I
         to,
         via,
         _metric(where + "metric", options.get("metric"), to.version),
-        _table(where + "table", options.get("table")),
+        table(where + "table", options.get("table")),
         source,
         onlink,
         kind,
@@ -244,18 +245,6 @@ def _metric(option: str, value: Optional[int], version: int) -> int:
     if not 0 <= value < 2**32:
         raise InvalidOption(option, value, "is out of range", "use 0 to 4294967295")
     return value
-
-
-def _table(option: str, value: Optional[str]) -> int:
-    name = str(value if value is not None else "main").strip()
-    number = TABLES.get(name, -1)
-    if number < 0 and name.isascii() and name.isdigit():
-        number = int(name)
-    if not 1 <= number < 2**32:
-        raise InvalidOption(
-            option, value, "is not a routing table", "use main, default or a number from 1 to 4294967295"
-        )
-    return number
 
 
 def network_of(item: cidr.Interface) -> Optional[cidr.Network]:

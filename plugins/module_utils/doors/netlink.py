@@ -23,7 +23,7 @@ from ..errors import SystemRefused
 from . import netlink_messages as wire
 from .in_namespace import in_namespaces, path_of
 
-#: Marks our routes (`ip route show proto 196`); the number is free in rt_protos.
+#: Marks our routes (`ip route show proto 196`) and policy rules; the number is free in rt_protos.
 ROUTE_PROTOCOL = 196
 #: How the alias of a link that we made begins (`ip link show`); which pair it belongs to follows.
 ALIAS = "linuxnet.netns: "
@@ -155,7 +155,12 @@ class Netlink:
         """Policy rules of both families, in the order in which the kernel asks them."""
         found = []
         for family in (socket.AF_INET, socket.AF_INET6):
-            messages = self._socket(netns).dump(wire.RTM_GETRULE, wire.rule_dump(family))
+            try:
+                messages = self._socket(netns).dump(wire.RTM_GETRULE, wire.rule_dump(family))
+            except SystemRefused as error:
+                if error.errno != errno.EAFNOSUPPORT:
+                    raise
+                continue  # a kernel without IPv6
             found += [wire.rule(message) for message in messages if message.kind == wire.RTM_NEWRULE]
         return found
 
@@ -288,6 +293,35 @@ class Netlink:
             attributes.append(("RTA_PREFSRC", str(route.source)))
         self._write(netns, "route", kind, flags, fields, attributes)
 
+    def add_rule(self, netns: str, rule: wire.Rule) -> None:
+        self._rule(netns, wire.RTM_NEWRULE, wire.NLM_F_CREATE | wire.NLM_F_EXCL, rule)
+
+    def delete_rule(self, netns: str, rule: wire.Rule) -> None:
+        """Only one of ours: the kernel compares the protocol number, too."""
+        self._rule(netns, wire.RTM_DELRULE, 0, rule)
+
+    def _rule(self, netns: str, kind: int, flags: int, rule: wire.Rule) -> None:
+        fields = {
+            "family": socket.AF_INET6 if rule.version == 6 else socket.AF_INET,
+            "src_len": rule.source.prefixlen if rule.source else 0,
+            "dst_len": rule.destination.prefixlen if rule.destination else 0,
+            "table": rule.table if rule.table < 256 else 0,
+            "action": rule.action,
+            "flags": wire.FIB_RULE_INVERT if rule.inverted else 0,
+        }
+        attributes: list[tuple[str, Any]] = [("FRA_PRIORITY", rule.priority), ("FRA_PROTOCOL", ROUTE_PROTOCOL)]
+        for name, network in (("FRA_SRC", rule.source), ("FRA_DST", rule.destination)):
+            if network is not None:
+                attributes.append((name, str(network.network_address)))
+        for name, link in (("FRA_IIFNAME", rule.iif), ("FRA_OIFNAME", rule.oif)):
+            if link:
+                attributes.append((name, link))
+        if rule.mark is not None:
+            attributes += [("FRA_FWMARK", rule.mark[0]), ("FRA_FWMASK", rule.mark[1])]
+        if rule.table:
+            attributes.append(("FRA_TABLE", rule.table))
+        self._write(netns, "rule", kind, flags, fields, attributes)
+
     def _write(self, netns: str, shape: str, kind: int, flags: int, fields: dict[str, Any], attributes: list) -> None:
         self._socket(netns).request(kind, flags, encode(shape, fields, attributes))
 
@@ -307,11 +341,12 @@ _SHAPES: dict[str, Any] = {}
 def encode(shape: str, fields: dict[str, Any], attributes: list) -> bytes:
     """The body of a message (without netlink's own header), by pyroute2's message classes."""
     if not _SHAPES:
+        from pyroute2.netlink.rtnl.fibmsg import fibmsg  # pylint: disable=import-outside-toplevel
         from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg  # pylint: disable=import-outside-toplevel
         from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg  # pylint: disable=import-outside-toplevel
         from pyroute2.netlink.rtnl.rtmsg import rtmsg  # pylint: disable=import-outside-toplevel
 
-        _SHAPES.update(link=ifinfmsg, address=ifaddrmsg, route=rtmsg)
+        _SHAPES.update(link=ifinfmsg, address=ifaddrmsg, route=rtmsg, rule=fibmsg)
     message = _SHAPES[shape]()
     for name, value in fields.items():
         message[name] = value

@@ -19,7 +19,7 @@ _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x100, 0x200
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
-RTM_NEWRULE, RTM_GETRULE = 32, 34
+RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 RTM_NEWNSID, RTM_GETNSID = 88, 90
 
 IFF_UP = 1
@@ -89,26 +89,30 @@ class Route(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """A policy rule. ``action`` is FR_ACT_* or, as for routes, RTN_*; what a rule does not ask for is None."""
+    """A policy rule. ``action`` is FR_ACT_* or, as for routes, RTN_*; ``mark`` is (value, mask).
+
+    What a rule does not ask for is None, 0 or empty.
+    """
 
     version: int
     priority: int
     action: int
-    table: int
-    goto: int
-    inverted: bool
-    source: Optional[IpNetwork]
-    destination: Optional[IpNetwork]
-    iif: str
-    oif: str
-    mark: Optional[tuple[int, int]]
-    tos: int
-    ip_protocol: int
-    source_ports: Optional[tuple[int, int]]
-    destination_ports: Optional[tuple[int, int]]
-    uids: Optional[tuple[int, int]]
-    l3mdev: bool
-    suppress_prefix: Optional[int]
+    table: int = 0
+    goto: int = 0
+    inverted: bool = False
+    source: Optional[IpNetwork] = None
+    destination: Optional[IpNetwork] = None
+    iif: str = ""
+    oif: str = ""
+    mark: Optional[tuple[int, int]] = None
+    tos: int = 0
+    ip_protocol: int = 0
+    source_ports: Optional[tuple[int, int]] = None
+    destination_ports: Optional[tuple[int, int]] = None
+    uids: Optional[tuple[int, int]] = None
+    l3mdev: bool = False
+    suppress_prefix: Optional[int] = None
+    protocol: int = 0
 
 
 def messages(data: bytes) -> Iterator[Message]:
@@ -241,14 +245,16 @@ def rule(message: Message) -> Rule:
         destination=network(1, to_length),
         iif=_text(found.get(3)),
         oif=_text(found.get(17)),
-        mark=(_number(found[10]), _number(found.get(16))) if 10 in found else None,
+        # a mark of 0 is shown by its mask alone
+        mark=(_number(found.get(10)), _number(found.get(16))) if 10 in found or 16 in found else None,
         tos=tos,
         ip_protocol=_number(found.get(22)),
         source_ports=span(23, "=HH"),
         destination_ports=span(24, "=HH"),
         uids=span(20, "=II"),
-        l3mdev=bool(found.get(19, b"\0")[0]),
+        l3mdev=bool(_number(found.get(19))),
         suppress_prefix=None if suppress < 0 else suppress,
+        protocol=_number(found.get(21)),
     )
 
 

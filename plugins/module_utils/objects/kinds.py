@@ -15,6 +15,7 @@ from .link_route import LinkRoute
 from .link_setting import LinkSetting
 from .namespace import Namespace
 from .nft_table import NftTable
+from .policy_rule import PolicyRule
 from .program import Program
 from .running_service import RunningService
 from .sysctl import Sysctl
@@ -38,6 +39,7 @@ KINDS: dict[str, Any] = {
         UnitFile,
         Enablement,
         RunningService,
+        PolicyRule,
     )
 }
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..desired.names import where
-from ..desired.veth import MAIN_TABLE
+from ..desired.tables import MAIN_TABLE
 from ..doors import netlink_messages as wire
 from ..errors import SystemRefused
 from .kernel_object import KernelObject

@@ -15,6 +15,19 @@ ROUTE = dict(
     type=dict(type="str", default="unicast", choices=["unicast", "blackhole", "unreachable", "prohibit", "throw"]),
 )
 
+#: In the words of `ip rule`, two of which Python does not take as keywords.
+RULE = {
+    "priority": dict(type="int", required=True),
+    "not": dict(type="bool", default=False),
+    "from": dict(type="str"),
+    "to": dict(type="str"),
+    "iif": dict(type="str"),
+    "oif": dict(type="str"),
+    "fwmark": dict(type="str"),
+    "action": dict(type="str", default="lookup", choices=["lookup", "blackhole", "unreachable", "prohibit"]),
+    "table": dict(type="str", default="main"),
+}
+
 END = dict(
     name=dict(type="str", required=True),
     netns=dict(type="str"),
@@ -26,6 +39,7 @@ END = dict(
     gateway=dict(type="str"),
     gateway6=dict(type="str"),
     routes=dict(type="list", elements="dict", options=ROUTE),
+    rules=dict(type="list", elements="dict", options=RULE),
 )
 
 OPTIONS = dict(END, peer=dict(type="dict", options=END))
