@@ -103,16 +103,21 @@ def _came_up() -> bool:
 
 
 def _check(topology: str | None) -> int:
-    drift = False
+    verdict = FINE
     for name, owner in _topologies(topology, persistent=False).items():
-        result = converge(Request(owner=name, options=owner.options), check_mode=True)
+        try:
+            result = converge(Request(owner=name, options=owner.options), check_mode=True)
+        except NetnsError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            verdict = UNKNOWN
+            continue
         for change in result.changes:
             there = change.item.lines(change.before) or [f"{change.item}: not there"]
             print(f"{name}: {change.action} {change.item}" if change.action != "update" else f"{name}: {there[0]}")
         for warning in result.warnings:
             print(f"{name}: {warning}", file=sys.stderr)
-        drift = drift or bool(result.changes)
-    return DRIFT if drift else FINE
+        verdict = max(verdict, DRIFT if result.changes else FINE)
+    return verdict
 
 
 def _show(topology: str | None) -> int:
