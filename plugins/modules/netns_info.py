@@ -259,6 +259,10 @@ host:
           description: Table to look up.
           type: str
           sample: main
+        protocol:
+          description: Who made it, as for routes. V(unspec) where nobody said.
+          type: str
+          sample: linuxnet.netns
     sysctls:
       description:
         - Sysctls that decide about forwarding, by key below C(/proc/sys). Of every link C(forwarding), C(rp_filter),
