@@ -103,7 +103,7 @@ class Netlink:
 
     def add_route(self, netns, route):
         self._kernel.act()
-        self._kernel.space(netns).add_route(route._replace(protocol=ROUTE_PROTOCOL))
+        self._kernel.space(netns).add_route(route._replace(protocol=route.protocol or ROUTE_PROTOCOL))
 
     def delete_route(self, netns, route):
         self._kernel.act()

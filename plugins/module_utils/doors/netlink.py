@@ -260,7 +260,9 @@ class Netlink:
         self._write(netns, "address", kind, flags, fields, attributes)
 
     def add_route(self, netns: str, route: wire.Route) -> None:
-        self._route(netns, wire.RTM_NEWROUTE, wire.NLM_F_CREATE | wire.NLM_F_EXCL, route, ROUTE_PROTOCOL)
+        """As our own, unless *route* says whose it was."""
+        flags = wire.NLM_F_CREATE | wire.NLM_F_EXCL
+        self._route(netns, wire.RTM_NEWROUTE, flags, route, route.protocol or ROUTE_PROTOCOL)
 
     def delete_route(self, netns: str, route: wire.Route) -> None:
         self._route(netns, wire.RTM_DELROUTE, 0, route, 0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..desired.names import where
@@ -39,6 +39,8 @@ class LinkRoute(KernelObject):
     table: int
     to: str
     metric: int
+    #: Whose it is, where that was read: so it comes back if it goes along with a link and the run fails.
+    protocol: int = field(default=0, compare=False)
 
     kind = "route"
     ORDER = 50
@@ -88,7 +90,7 @@ class LinkRoute(KernelObject):
             index=system.index(self.netns, self.link) if self.link else 0,
             source=ipaddress.ip_address(options["src"]) if "src" in options else None,
             onlink="onlink" in words,
-            protocol=0,
+            protocol=self.protocol,
         )
 
 
@@ -100,6 +102,6 @@ def route_value(kind: str, via: Any, source: Any, onlink: bool) -> str:
 def observed_route(netns: str, link: str, route: wire.Route) -> tuple[LinkRoute, str]:
     """What the kernel shows, as object and value."""
     return (
-        LinkRoute(netns, link, route.table, str(route.network), route.metric),
+        LinkRoute(netns, link, route.table, str(route.network), route.metric, route.protocol),
         route_value(_TYPE_NAMES[route.type], route.via, route.source, route.onlink),
     )
