@@ -21,7 +21,7 @@ import time
 
 # Long enough for a first packet (neighbour lookup and all) on a busy machine.
 PATIENCE = 3.0
-_IP_PKTINFO = 8  # socket.IP_PKTINFO came with Python 3.14
+_IP_PKTINFO = 8  # older Pythons have no name for it
 _FAMILIES = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 

@@ -22,7 +22,7 @@ _V1 = {"name=systemd", "pids", "cpuacct"}
 PATIENCE = 15.0
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _hierarchies():
     """Mount points: the v2 hierarchy first, then those of v1."""
     unified, old = [], []

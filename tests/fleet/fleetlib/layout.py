@@ -14,7 +14,6 @@ Addresses are the same in every fleet: fleets do not see each other.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import pathlib
 import re
@@ -147,7 +146,6 @@ class Layout:
     def ansible_home(self):
         return self.state / "ansible"
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019  (equal hosts are the same host)
     def host(self, number):
         if not 1 <= number <= MOST_HOSTS:
             raise FleetError("hosts are numbered from 1 to %d, not %d" % (MOST_HOSTS, number))

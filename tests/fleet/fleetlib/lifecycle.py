@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -144,8 +145,9 @@ def _init(host):
     """Process id (as seen from here) of the host's systemd."""
     for pid in sorted(Cgroup(host.fleet.name, "hosts", host.name).pids()):
         with contextlib.suppress(FileNotFoundError):
-            ids = [line for line in open("/proc/%d/status" % pid) if line.startswith("NSpid:")]
-            if ids and ids[0].split()[2:] == ["1"]:
+            status = pathlib.Path("/proc/%d/status" % pid).read_text()
+            # "NSpid: 25995 1": first as we see it, then as the host itself does.
+            if re.search(r"^NSpid:\s+\d+\s+1$", status, re.MULTILINE):
                 return pid
     raise FleetError("%s has no init process" % host.name)
 

@@ -51,11 +51,16 @@ def connect(host):
         # The end of a namespace is not the end of its links, until the kernel finds the time.
         run("nsenter", "--net=%s" % path, "ip", "link", "delete", host.name, check=False)
         link, mac = ("mgmt0", host.mgmt_mac) if bridge == "mgmt" else ("eth0", host.wan_mac)
-        ip(path, f"""
+        ip(
+            path,
+            f"""
             link add {host.name} type veth peer name {link} address {mac} netns {host.network}
             link set {host.name} master {bridge} up
-        """)
-    ip(host.network, f"""
+        """,
+        )
+    ip(
+        host.network,
+        f"""
         link set lo up
         address add {host.mgmt4}/24 dev mgmt0
         address add {host.wan4}/24 dev eth0
@@ -64,7 +69,8 @@ def connect(host):
         link set eth0 up
         route add default via {layout.GATEWAY4}
         route add default via {layout.GATEWAY6}
-    """)
+    """,
+    )
 
 
 def ip(path, batch):

@@ -1,7 +1,7 @@
 # Copyright: linuxnet.netns contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reaching a host: over SSH, from the controller's namespace, with the fleet's own keys and none of the user's settings."""
+"""Reaching a host: over SSH, from the controller's namespace, with keys of its own and none of the user's settings."""
 
 from __future__ import annotations
 
