@@ -54,9 +54,18 @@ class Cgroup:
 
     def enter(self):
         """Make it, and move the calling process in: what it starts from now on is inside, too."""
+        for path in self._make():
+            path.write_text(str(os.getpid()))
+
+    def around(self, command):
+        """The command line (list of str) that runs this one inside."""
+        script = 'until [ "$1" = -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@"'
+        return ["sh", "-ec", script, "sh", *map(str, self._make()), "--", *command]
+
+    def _make(self):
         for path in self._paths():
             path.mkdir(parents=True, exist_ok=True)
-            (path / "cgroup.procs").write_text(str(os.getpid()))
+        return [path / "cgroup.procs" for path in self._paths()]
 
     def pids(self):
         """Processes in it and below."""

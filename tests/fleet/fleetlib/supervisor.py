@@ -114,17 +114,16 @@ class Supervisor:
             # /proc/sys/net is the host's own; the rest stays read-only.
             "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network",
         }
-        # A process starts in the cgroup of its parent, and nspawn takes the one it finds itself in.
-        self.host_cgroup.enter()
-        try:
-            with open(self.host.console, "ab") as console:
-                process = subprocess.Popen(
-                    command, env=environment, stdin=subprocess.DEVNULL, stdout=console, stderr=console
-                )
-        finally:
-            self.own_cgroup.enter()
-        # From here on a signal may strike the host's cgroup: we are not in there any more.
-        self.process = process
+        with open(self.host.console, "ab") as console:
+            self.process = subprocess.Popen(
+                # nspawn puts the host into the cgroup that it finds itself in.
+                self.host_cgroup.around(command),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+            )
+        # Ordered while there was nothing to strike.
         if self.order is not None:
             self.host_cgroup.strike()
 
