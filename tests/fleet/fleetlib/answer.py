@@ -4,7 +4,9 @@
 """Servers that tell whom they saw, and clients that ask them. This file also runs alone, on a host.
 
 usage: answer.py serve LABEL [--http PORT] [PORT...]    TCP and UDP on each PORT, IPv4 and IPv6, all addresses
-       answer.py ask tcp|udp ADDRESS PORT [SOURCE]      prints the answer; exit 1 if there is none
+       answer.py ask [--patience SECONDS] tcp|udp ADDRESS PORT [SOURCE]
+
+The second prints the answer, or "no answer" and exits with 1.
 
 An answer is a line, "LABEL saw ADDRESS port PORT": the source as it was on the wire. A TCP connection stays open, and
 what is sent comes back.
@@ -12,6 +14,7 @@ what is sent comes back.
 
 from __future__ import annotations
 
+import argparse
 import http.server
 import socket
 import struct
@@ -149,18 +152,24 @@ def _http_server(label, family, port):
 
 
 def main(words):
-    if words[:1] == ["serve"] and len(words) > 1:
-        label, rest, http_ports = words[1], words[2:], []
-        while "--http" in rest:
-            place = rest.index("--http")
-            http_ports.append(int(rest[place + 1]))
-            del rest[place : place + 2]
-        return serve(label, [int(port) for port in rest], http_ports)
-    if words[:1] == ["ask"] and len(words) in (4, 5):
-        answer = ask(*words[1:])
-        print(answer or "no answer")
-        return 0 if answer else 1
-    sys.exit(__doc__)
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers(dest="command", required=True)
+    serving = commands.add_parser("serve")
+    serving.add_argument("label")
+    serving.add_argument("ports", type=int, nargs="*")
+    serving.add_argument("--http", type=int, action="append", default=[])
+    asking = commands.add_parser("ask")
+    asking.add_argument("proto", choices=("tcp", "udp"))
+    asking.add_argument("address")
+    asking.add_argument("port", type=int)
+    asking.add_argument("source", nargs="?")
+    asking.add_argument("--patience", type=float, default=PATIENCE)
+    chosen = parser.parse_args(words)
+    if chosen.command == "serve":
+        return serve(chosen.label, chosen.ports, chosen.http)
+    answer = ask(chosen.proto, chosen.address, chosen.port, chosen.source, chosen.patience)
+    print(answer or "no answer")
+    return 0 if answer else 1
 
 
 if __name__ == "__main__":

@@ -138,6 +138,11 @@ class Layout:
         return self.state / "internet"
 
     @property
+    def image(self):
+        """A link to the image that the fleet runs on: the same path for every fleet of this name."""
+        return self.state / "image"
+
+    @property
     def ssh_sockets(self):
         """Directory of the ssh connections that Ansible keeps open."""
         return self.state / "ssh"

@@ -58,6 +58,8 @@ def up(fleet, hosts, tell=print):
             hosts = max(hosts, record(fleet)[1])
         inotify.claim(fleet, hosts)
         fleet.ssh_sockets.mkdir(mode=0o700, exist_ok=True)
+        fleet.image.unlink(missing_ok=True)
+        fleet.image.symlink_to(image.path)
         _replace(fleet.record, json.dumps({"image": str(image.path), "cache": str(fleet.cache), "hosts": hosts}))
         _replace(fleet.state / "inventory.yml", inventory(fleet, image, range(1, hosts + 1)))
         network.create(fleet)

@@ -152,18 +152,22 @@ class Host:
         """Stop daemons that serve() has started."""
         self.ssh("systemctl stop %s; rm -f %s" % (" ".join(labels), self.ANSWER))
 
-    def tcp(self, address, port, namespace=None):
+    def tcp(self, address, port, namespace=None, patience=answer.PATIENCE):
         """Ask from the host, or from a namespace on it: the Answer of the server at address and port, or None."""
-        return self._ask("tcp", address, port, namespace)
+        return self._ask("tcp", address, port, namespace, patience)
 
-    def udp(self, address, port, namespace=None):
+    def udp(self, address, port, namespace=None, patience=answer.PATIENCE):
         """As tcp()."""
-        return self._ask("udp", address, port, namespace)
+        return self._ask("udp", address, port, namespace, patience)
 
-    def _ask(self, proto, address, port, namespace):
+    def reaches(self, address, port, proto="tcp", namespace=None):
+        """Whether anybody answers: for checks that nobody does."""
+        return self._ask(proto, address, port, namespace, SILENCE) is not None
+
+    def _ask(self, proto, address, port, namespace, patience):
         enter = "ip netns exec %s" % namespace if namespace else ""
         with open(answer.__file__) as source:
-            asked = "%s python3 - ask %s %s %s || :" % (enter, proto, address, port)
+            asked = "%s python3 - ask --patience %s %s %s %s || :" % (enter, patience, proto, address, port)
             text = self.ssh(asked, stdin=source.read()).strip()
         return None if text == "no answer" else Answer(text)
 
