@@ -71,15 +71,15 @@ def ensure(cache, tell=print):
         if not path.is_dir():
             tell("building the image (a minute or two)")
             _remove_others(cache, path)
-            _build(cache, path)
+            _build(cache, path, lock)
     return Image(path)
 
 
-def _build(cache, path):
+def _build(cache, path, lock):
     started = cache / ("building-" + path.name)
     root, ssh = started / "root", started / "ssh"
     ssh.mkdir(parents=True)
-    _debootstrap(root, cache / "debootstrap.log")
+    _debootstrap(root, cache / "debootstrap.log", lock)
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "controller", "-f", ssh / "key")
     (root / "root" / ".ssh").mkdir(mode=0o700, exist_ok=True)
     shutil.copy(ssh / "key.pub", root / "root" / ".ssh" / "authorized_keys")
@@ -94,7 +94,7 @@ def _build(cache, path):
     started.rename(path)
 
 
-def _debootstrap(root, log):
+def _debootstrap(root, log, lock):
     mirror, options, environment = _sources()
     command = ["debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES), *options, SUITE, str(root)]
     with open(log, "w") as output:
@@ -103,6 +103,8 @@ def _debootstrap(root, log):
             env={**os.environ, **environment, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
             stdout=output,
             stderr=subprocess.STDOUT,
+            # Whoever comes when we have been killed waits for the end of it before cleaning up.
+            pass_fds=[lock.fileno()],
             check=False,
         )
     if done.returncode:

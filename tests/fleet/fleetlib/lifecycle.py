@@ -52,10 +52,14 @@ def record(fleet):
 def up(fleet, hosts, tell=print):
     """Have hosts h1..h<hosts> running; those that are stay as they are. Returns when all of them answer."""
     fleet.host(hosts)  # is the number a possible one?
-    image = images.ensure(fleet.cache, tell)
+    image = None if fleet.record.exists() else images.ensure(fleet.cache, tell)
     with _lock(fleet):
         if fleet.record.exists():
-            hosts = max(hosts, record(fleet)[1])
+            # A host that is added has the keys of the others, whatever the recipe says by now.
+            image, there = record(fleet)
+            hosts = max(hosts, there)
+        elif image is None:
+            raise FleetError("the fleet went down in the meantime")
         inotify.claim(fleet, hosts)
         fleet.ssh_sockets.mkdir(mode=0o700, exist_ok=True)
         fleet.image.unlink(missing_ok=True)
