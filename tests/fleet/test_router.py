@@ -134,10 +134,10 @@ def test_the_checks_of_silence_would_notice_an_open_host(fleet, host, attacker):
     host.serve(CLOSED, namespace="app")
     host.serve(CLOSED, namespace="other")
     host.ssh("nft flush ruleset && sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
-    for proto in ("tcp", "udp"):
-        assert attacker.reaches(APP4, CLOSED, proto)
-        assert attacker.reaches(APP6, CLOSED, proto)
-        assert attacker.reaches(CONTROLLER4, 7, proto)
+    for ask in (attacker.tcp, attacker.udp):
+        assert ask(APP4, CLOSED).label == "app"
+        assert ask(APP6, CLOSED).label == "app"
+        assert ask(CONTROLLER4, 7).label == "controller"
     assert host.tcp("10.200.1.2", CLOSED, namespace="app").label == "other"
     assert host.tcp(CONTROLLER4, 7, namespace="app").label == "controller"
 

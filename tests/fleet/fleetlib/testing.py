@@ -9,8 +9,9 @@ import subprocess
 
 from . import answer, kernel, layout, lifecycle, playbooks, remote, snapshot
 
-#: Seconds within which a check that nobody answers is satisfied. It always stands beside one that somebody does.
-SILENCE = 0.7
+#: Seconds within which a check that nobody answers is satisfied: TCP asks a second time after one. Such a check always
+#: stands beside one that somebody does answer.
+SILENCE = 1.3
 
 
 class CommandFailed(AssertionError):
