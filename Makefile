@@ -22,6 +22,8 @@ export PYTHONPATH := $(COLLECTIONS)
 WORKERS ?= auto
 # e.g. make unit PYTEST_ARGS='-k veth -x'
 PYTEST_ARGS ?=
+FLEET_ARGS ?=
+MOLECULE_ARGS ?= --all
 
 .PHONY: help
 help: ## list the targets
@@ -52,6 +54,16 @@ unit: setup-test build ## tests without root
 .PHONY: integration
 integration: setup-test build root ## tests against the kernel and nft (root)
 	@python -m pytest tests/integration -n $(WORKERS) $(PYTEST_ARGS)
+
+.PHONY: fleet
+fleet: setup-fleet build root ## tests on hosts booted with systemd, over SSH (root; FLEET_ARGS='-k reboot')
+	@python -m pytest tests/fleet $(FLEET_ARGS)
+
+# Molecule would install this checkout itself, and keep its things in the user's home.
+.PHONY: molecule
+molecule: export ANSIBLE_HOME := $(CACHE)/ansible
+molecule: setup-fleet build root ## scenarios of converging, breaking and repairing (root; MOLECULE_ARGS='-s router')
+	@molecule test $(MOLECULE_ARGS)
 
 .PHONY: lint
 lint: setup-lint build ## style, types, documentation, ansible-test sanity
@@ -86,8 +98,8 @@ changelog: setup-lint build ## bring CHANGELOG.md up to date from changelogs/fra
 clean: ## remove all that these targets made in the checkout
 	rm -rf .venv .cache .ansible .hypothesis tests/output
 
-.PHONY: setup-run setup-test setup-lint
-setup-run setup-test setup-lint: setup-%:
+.PHONY: setup-run setup-test setup-lint setup-fleet
+setup-run setup-test setup-lint setup-fleet: setup-%:
 	@scripts/setup $*
 
 .PHONY: root

@@ -1,0 +1,83 @@
+# Copyright: linuxnet.netns contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures of the fleet tests: they need root, boot hosts, and touch nothing of the machine they run on."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+pytest.register_assert_rewrite("fleetlib.testing")
+
+from fleetlib import layout, lifecycle, playbooks  # noqa: E402
+from fleetlib.testing import Fleet  # noqa: E402
+
+#: The fleet of the tests; nobody else's has this name.
+NAME = os.environ.get("LINUXNET_NETNS_FLEET_NAME") or "test"
+HOSTS = 3
+
+
+def pytest_collection_modifyitems(items):
+    here = str(pathlib.Path(__file__).parent)
+    if os.geteuid() != 0:
+        for item in items:
+            if str(item.path).startswith(here):
+                item.add_marker(pytest.mark.skip(reason="needs root: hosts are booted"))
+
+
+def machine():
+    """What the tests may never change: the network and the namespaces of the machine they run on."""
+    commands = {
+        "links": "ip -o link show | sed 's/ state .*//; s/^[0-9]*: //'",
+        "addresses": "ip -o address show | sed 's/ valid_lft .*//'",
+        "routes": "ip route show table all",
+        "routes6": "ip -6 route show table all | grep -v -e fe80 -e ff00 | sed 's/ expires.*//'",
+        "rules": "ip rule; ip -6 rule",
+        "nft": "nft -s list ruleset",
+        "forwarding": "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding",
+        "files": "ls -d /etc/netns /etc/netns/* /var/lib/linuxnet-netns 2>/dev/null || :",
+    }
+    return {
+        topic: subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False).stdout
+        for topic, command in commands.items()
+    }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def the_machine_itself():
+    before = machine()
+    yield
+    assert machine() == before, "the tests changed the machine itself"
+
+
+@pytest.fixture(scope="session")
+def fleet():
+    """Three hosts that are up; whoever changes one leaves it as it was, or resets it."""
+    root = pathlib.Path(playbooks.collections()) / "ansible_collections" / "linuxnet" / "netns"
+    assert root.is_dir(), "no installed collection at %s: run `make build`" % root
+    described = lifecycle.find(NAME)
+    # Two runs at a time would take the hosts from each other; the lock goes with this process.
+    layout.cache().mkdir(parents=True, exist_ok=True)
+    with open(layout.cache() / ("tests-%s.lock" % NAME), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lifecycle.down(described)  # what a killed run has left
+        try:
+            lifecycle.up(layout.Layout(NAME), HOSTS)
+            yield Fleet(NAME)
+        finally:
+            lifecycle.down(lifecycle.find(NAME))
+
+
+@pytest.fixture
+def host(fleet):
+    """A host as good as new."""
+    fleet[1].reset()
+    fleet[1].booted()
+    return fleet[1]
