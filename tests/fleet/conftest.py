@@ -22,6 +22,7 @@ from fleetlib.testing import Fleet  # noqa: E402
 #: The fleet of the tests; nobody else's has this name.
 NAME = os.environ.get("LINUXNET_NETNS_FLEET_NAME") or "test"
 HOSTS = 3
+MGMT_NET4 = "172.30.0.0/24"
 
 
 def pytest_collection_modifyitems(items):
@@ -81,3 +82,25 @@ def host(fleet):
     fleet[1].reset()
     fleet[1].booted()
     return fleet[1]
+
+
+@pytest.fixture
+def attacker(fleet, host):
+    """The internet with routes to what is behind the host: what does not get through, the host has stopped."""
+    internet = fleet.internet
+    routes = [
+        ("10.0.0.0/8", host.wan4),
+        (MGMT_NET4, host.wan4),
+        ("fd00::/8", host.wan6),
+    ]
+    for network, gateway in routes:
+        internet.run("ip", "route", "replace", network, "via", gateway)
+    # And the management network would answer.
+    ways_back = ["198.51.100.0/24", "10.0.0.0/8"]
+    for network in ways_back:
+        fleet.controller.run("ip", "route", "replace", network, "via", host.mgmt4)
+    yield internet
+    for network, _gateway in routes:
+        internet.run("ip", "route", "del", network)
+    for network in ways_back:
+        fleet.controller.run("ip", "route", "del", network)

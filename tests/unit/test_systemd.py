@@ -99,6 +99,13 @@ def test_each_act_is_one_call_for_all_units_in_a_safe_order():
     assert len(found.asked) == 5, "nothing is left to do"
 
 
+def test_systemd_reads_again_what_was_disabled():
+    found = Scripted()
+    found.disable("a.service")
+    found.settle()
+    assert found.asked[-1] == "systemctl --quiet daemon-reload"
+
+
 def test_what_was_stopped_is_not_stopped_again_until_it_was_started():
     found = Scripted()
     found._check_alive = lambda *arguments: None

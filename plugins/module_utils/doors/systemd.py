@@ -171,6 +171,7 @@ class Systemd:
             self._call(["systemctl", "reset-failed", "--", *self._forget])  # most have not failed, which it refuses
         if self._disable:
             self._systemctl("disable", self._disable, "--no-reload")
+            self._files_changed = True
         self._stop, self._forget, self._disable = [], [], []
 
     def settle(self) -> None:

@@ -33,6 +33,8 @@ PACKAGES = (
     "iputils-ping",
     # What polkitd (of firewalld) asks for by a virtual name, which debootstrap does not resolve.
     "libpam-systemd",
+    # firewalld reads /etc/protocols.
+    "netbase",
     "nftables",
     "nginx-light",
     "openssh-server",
