@@ -91,7 +91,10 @@ def assert_isolated(host, unit="app", namespace="app"):
     for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
         assert int(status[kind], 16) == 0, kind
     assert status["NoNewPrivs"].strip() == "1"
-    assert see(host, unit, "cat /etc/resolv.conf").splitlines()[1:] == ["nameserver " + GATEWAY4, "search inside.example"]
+    assert see(host, unit, "cat /etc/resolv.conf").splitlines()[1:] == [
+        "nameserver " + GATEWAY4,
+        "search inside.example",
+    ]
     assert see(host, unit, "getent -s files hosts files").split() == ["192.0.2.7", "files"]
     assert see(host, unit, "grep ^hosts: /etc/nsswitch.conf").split() == ["hosts:", "files", "dns"]
     host.ssh("touch /tmp/of-the-host")

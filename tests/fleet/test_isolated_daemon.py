@@ -24,6 +24,13 @@ TASK = "Run the daemon"
 ABSENT = {"isolated_daemon_name": "app", "isolated_daemon_state": "absent"}
 #: Stops at once if its files are not there; then serves.
 FRAIL = f"/bin/sh -c 'echo looking for /srv/needed; test -e /srv/needed && exec {COMMAND}'"
+#: A unit of the distribution's name, in the namespace that is there.
+SSH_IN_APP = {
+    **{"isolated_daemon_" + key: [] for key in ("addresses", "gateways", "ports")},
+    **{"isolated_daemon_" + key: {} for key in ("dns", "hosts")},
+    "isolated_daemon_name": "ssh",
+    "isolated_daemon_netns": "app",
+}
 
 
 @pytest.fixture
@@ -97,7 +104,10 @@ def test_only_what_matters_restarts_it(ready):
     ("variables", "words"),
     [
         ({"isolated_daemon_command": "/opt/missing --now"}, ["services[0].command", "/opt/missing is not executable"]),
-        ({"isolated_daemon_user": "nobody-there"}, ["services[0].user: 'nobody-there' is not an account", "make it first"]),
+        (
+            {"isolated_daemon_user": "nobody-there"},
+            ["services[0].user: 'nobody-there' is not an account", "make it first"],
+        ),
         (
             {"isolated_daemon_hardening": {"MemoryMaximum": "1G"}},
             ["services[0].hardening.MemoryMaximum: '1G'", "Unknown key"],
@@ -106,7 +116,7 @@ def test_only_what_matters_restarts_it(ready):
             {"isolated_daemon_hardening": {"ProtectHome": "perhaps"}},
             ["services[0].hardening.ProtectHome: 'perhaps'", "Failed to parse"],
         ),
-        ({"isolated_daemon_name": "ssh"}, ["services[0].name: ssh.service exists already", "leave out command to attach"]),
+        (SSH_IN_APP, ["services[0].name: ssh.service exists already", "leave out command to attach"]),
     ],
 )
 def test_a_broken_unit_is_refused_before_anything_is_touched(ready, variables, words):
@@ -163,7 +173,9 @@ def test_a_namespace_that_is_made_anew_gets_its_daemon_back(fleet, ready):
 
 def test_the_resolver_of_the_host_does_not_shine_through(fleet, ready):
     """/etc/resolv.conf is a link to systemd-resolved's file, which that replaces when it likes."""
-    ready.ssh("systemctl enable --now systemd-resolved && ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf")
+    ready.ssh(
+        "systemctl enable --now systemd-resolved && ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf"
+    )
     ready.run_playbook(PLAYBOOK, VARIABLES)
     assert_isolated(ready)
     assert "io.systemd.Resolve" not in see(ready, "app", "ls /run/systemd/resolve")
@@ -213,7 +225,7 @@ SINGLE = """
       linuxnet.netns.netns:
         name: app
     - name: The service
-      linuxnet.netns.netns_service: {{ service }}
+      linuxnet.netns.netns_service: "{{ service }}"
 """
 
 
@@ -266,4 +278,3 @@ def test_from_inside_nothing_but_its_own_addresses(fleet, ready):
         assert ready.udp("198.51.100.1", 7, namespace="app").address == ready.wan4
     finally:
         fleet.internet.run("ip", "route", "del", "10.99.99.0/24")
-
