@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import os
 import pathlib
-import subprocess
 import sys
 
 import pytest
@@ -17,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 pytest.register_assert_rewrite("fleetlib.testing")
 
 from fleetlib import layout, lifecycle, playbooks  # noqa: E402
-from fleetlib.testing import Fleet  # noqa: E402
+from fleetlib.testing import Fleet, machine  # noqa: E402
 
 #: The fleet of the tests; nobody else's has this name.
 NAME = os.environ.get("LINUXNET_NETNS_FLEET_NAME") or "test"
@@ -30,24 +29,6 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if str(item.path).startswith(here):
                 item.add_marker(pytest.mark.skip(reason="needs root: hosts are booted"))
-
-
-def machine():
-    """What the tests may never change: the network and the namespaces of the machine they run on."""
-    commands = {
-        "links": "ip -o link show | sed 's/ state .*//; s/^[0-9]*: //'",
-        "addresses": "ip -o address show | sed 's/ valid_lft .*//'",
-        "routes": "ip route show table all",
-        "routes6": "ip -6 route show table all | grep -v -e fe80 -e ff00 | sed 's/ expires.*//'",
-        "rules": "ip rule; ip -6 rule",
-        "nft": "nft -s list ruleset",
-        "forwarding": "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding",
-        "files": "ls -d /etc/netns /etc/netns/* /var/lib/linuxnet-netns 2>/dev/null || :",
-    }
-    return {
-        topic: subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False).stdout
-        for topic, command in commands.items()
-    }
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -33,6 +33,8 @@ PACKAGES = (
     "iputils-ping",
     # What polkitd (of firewalld) asks for by a virtual name, which debootstrap does not resolve.
     "libpam-systemd",
+    # Only recommended, but firewalld does not start without /etc/protocols.
+    "netbase",
     "nftables",
     "nginx-light",
     "openssh-server",

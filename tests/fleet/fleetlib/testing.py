@@ -209,6 +209,24 @@ class Fleet:
         return playbooks.play(self.layout, self.image, numbers, playbook, extra_vars, check, user, **options)
 
 
+def machine():
+    """What the tests may never change: the network of the machine they run on, by topic (dict of str)."""
+    commands = {
+        "links": "ip -o link show | sed 's/ state .*//; s/^[0-9]*: //'",
+        "addresses": "ip -o address show | sed 's/ valid_lft .*//'",
+        "routes": "ip route show table all",
+        "routes6": "ip -6 route show table all | grep -v -e fe80 -e ff00 | sed 's/ expires.*//'",
+        "rules": "ip rule; ip -6 rule",
+        "nft": "nft -s list ruleset",
+        "forwarding": "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding",
+        "files": "ls -d /etc/netns /etc/netns/* /var/lib/linuxnet-netns 2>/dev/null || :",
+    }
+    return {
+        topic: subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False).stdout
+        for topic, command in commands.items()
+    }
+
+
 #: For tests, so that they need not import from two places.
 GATEWAY4, GATEWAY6 = layout.GATEWAY4, layout.GATEWAY6
 CLIENT4, CLIENT6 = layout.CLIENT4, layout.CLIENT6
