@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import subprocess
 
 from . import answer, kernel, layout, lifecycle, playbooks, remote, snapshot
@@ -64,6 +65,12 @@ class Stack:
     def reaches(self, address, port, proto="tcp"):
         """Whether anybody answers: for checks that nobody does."""
         return self._ask(proto, address, port, None, SILENCE) is not None
+
+    def answered(self, questions):
+        """Those of the questions, [(proto, address, port), ...], that anybody answers; asked all at the same time."""
+        with concurrent.futures.ThreadPoolExecutor(len(questions)) as pool:
+            answers = pool.map(lambda question: self.reaches(question[1], question[2], question[0]), questions)
+            return [question for question, answer in zip(questions, answers) if answer]
 
     def run(self, *words, stdin=None):
         """Run a command inside; return its output (str). CommandFailed with its messages."""
