@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pathlib
+import socket
 import sys
 
 import pytest
@@ -44,10 +44,12 @@ def fleet():
     root = pathlib.Path(playbooks.collections()) / "ansible_collections" / "linuxnet" / "netns"
     assert root.is_dir(), "no installed collection at %s: run `make build`" % root
     described = lifecycle.find(NAME)
-    # Two runs at a time would take the hosts from each other; the lock goes with this process.
-    layout.cache().mkdir(parents=True, exist_ok=True)
-    with open(layout.cache() / ("tests-%s.lock" % NAME), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # Two runs at a time, of whatever checkouts, would take the hosts from each other. The name goes with this process.
+    with socket.socket(socket.AF_UNIX) as taken:
+        try:
+            taken.bind("\0%s/tests/%s" % (layout.PROJECT, NAME))
+        except OSError as error:
+            pytest.fail("the fleet %r is another run's; LINUXNET_NETNS_FLEET_NAME is for its name: %s" % (NAME, error))
         lifecycle.down(described)  # what a killed run has left
         try:
             lifecycle.up(layout.Layout(NAME), HOSTS)
