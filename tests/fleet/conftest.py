@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pathlib
-import subprocess
+import socket
 import sys
 
 import pytest
@@ -17,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 pytest.register_assert_rewrite("fleetlib.testing")
 
 from fleetlib import layout, lifecycle, playbooks  # noqa: E402
-from fleetlib.testing import Fleet  # noqa: E402
+from fleetlib.testing import Fleet, machine  # noqa: E402
 
 #: The fleet of the tests; nobody else's has this name.
 NAME = os.environ.get("LINUXNET_NETNS_FLEET_NAME") or "test"
@@ -33,24 +32,6 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason="needs root: hosts are booted"))
 
 
-def machine():
-    """What the tests may never change: the network and the namespaces of the machine they run on."""
-    commands = {
-        "links": "ip -o link show | sed 's/ state .*//; s/^[0-9]*: //'",
-        "addresses": "ip -o address show | sed 's/ valid_lft .*//'",
-        "routes": "ip route show table all",
-        "routes6": "ip -6 route show table all | grep -v -e fe80 -e ff00 | sed 's/ expires.*//'",
-        "rules": "ip rule; ip -6 rule",
-        "nft": "nft -s list ruleset",
-        "forwarding": "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding",
-        "files": "ls -d /etc/netns /etc/netns/* /var/lib/linuxnet-netns 2>/dev/null || :",
-    }
-    return {
-        topic: subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False).stdout
-        for topic, command in commands.items()
-    }
-
-
 @pytest.fixture(scope="session", autouse=True)
 def the_machine_itself():
     before = machine()
@@ -64,10 +45,12 @@ def fleet():
     root = pathlib.Path(playbooks.collections()) / "ansible_collections" / "linuxnet" / "netns"
     assert root.is_dir(), "no installed collection at %s: run `make build`" % root
     described = lifecycle.find(NAME)
-    # Two runs at a time would take the hosts from each other; the lock goes with this process.
-    layout.cache().mkdir(parents=True, exist_ok=True)
-    with open(layout.cache() / ("tests-%s.lock" % NAME), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # Two runs at a time, of whatever checkouts, would take the hosts from each other. The name goes with this process.
+    with socket.socket(socket.AF_UNIX) as taken:
+        try:
+            taken.bind("\0%s/tests/%s" % (layout.PROJECT, NAME))
+        except OSError as error:
+            pytest.fail("the fleet %r is another run's; LINUXNET_NETNS_FLEET_NAME is for its name: %s" % (NAME, error))
         lifecycle.down(described)  # what a killed run has left
         try:
             lifecycle.up(layout.Layout(NAME), HOSTS)

@@ -33,7 +33,7 @@ PACKAGES = (
     "iputils-ping",
     # What polkitd (of firewalld) asks for by a virtual name, which debootstrap does not resolve.
     "libpam-systemd",
-    # firewalld reads /etc/protocols.
+    # Only recommended, but firewalld does not start without /etc/protocols.
     "netbase",
     "nftables",
     "nginx-light",

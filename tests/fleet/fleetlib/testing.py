@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import subprocess
 
 from . import answer, kernel, layout, lifecycle, playbooks, remote, snapshot
@@ -64,6 +65,12 @@ class Stack:
     def reaches(self, address, port, proto="tcp"):
         """Whether anybody answers: for checks that nobody does."""
         return self._ask(proto, address, port, None, SILENCE) is not None
+
+    def answered(self, questions):
+        """Those of the questions, [(proto, address, port), ...], that anybody answers; asked all at the same time."""
+        with concurrent.futures.ThreadPoolExecutor(len(questions)) as pool:
+            answers = pool.map(lambda question: self.reaches(question[1], question[2], question[0]), questions)
+            return [question for question, answer in zip(questions, answers) if answer]
 
     def run(self, *words, stdin=None):
         """Run a command inside; return its output (str). CommandFailed with its messages."""
@@ -207,6 +214,24 @@ class Fleet:
         """Run a playbook on the controller, for the hosts of these numbers (all); see playbooks.play."""
         numbers = hosts or range(1, self.size + 1)
         return playbooks.play(self.layout, self.image, numbers, playbook, extra_vars, check, user, **options)
+
+
+def machine():
+    """What the tests may never change: the network of the machine they run on, by topic (dict of str)."""
+    commands = {
+        "links": "ip -o link show | sed 's/ state .*//; s/^[0-9]*: //'",
+        "addresses": "ip -o address show | sed 's/ valid_lft .*//'",
+        "routes": "ip route show table all",
+        "routes6": "ip -6 route show table all | grep -v -e fe80 -e ff00 | sed 's/ expires.*//'",
+        "rules": "ip rule; ip -6 rule",
+        "nft": "nft -s list ruleset",
+        "forwarding": "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding",
+        "files": "ls -d /etc/netns /etc/netns/* /var/lib/linuxnet-netns 2>/dev/null || :",
+    }
+    return {
+        topic: subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False).stdout
+        for topic, command in commands.items()
+    }
 
 
 #: For tests, so that they need not import from two places.
