@@ -57,7 +57,7 @@ integration: setup-test build root ## tests against the kernel and nft (root)
 
 .PHONY: fleet
 fleet: setup-fleet build root ## tests on hosts booted with systemd, over SSH (root; FLEET_ARGS='-k reboot')
-	@python -m pytest tests/fleet $(FLEET_ARGS)
+	@python -m pytest tests/fleet -n $(WORKERS) $(FLEET_ARGS)
 
 # Molecule would install this checkout itself, and keep its things in the user's home.
 .PHONY: molecule

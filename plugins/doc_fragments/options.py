@@ -175,7 +175,7 @@ rules:
     - When omitted, rules are left as they are.
     - Rules name interfaces, which need not be there. They stay when the link goes by itself, and are removed
       with the pair.
-    - See C(docs/policy-routing.md) of the collection for several interfaces in one subnet.
+    - See C(docs/policy_routing.md) of the collection for several interfaces in one subnet.
   type: list
   elements: dict
   suboptions:

@@ -18,8 +18,8 @@ pytest.register_assert_rewrite("fleetlib.testing")
 from fleetlib import layout, lifecycle, playbooks  # noqa: E402
 from fleetlib.testing import Fleet, machine  # noqa: E402
 
-#: The fleet of the tests; nobody else's has this name.
-NAME = os.environ.get("LINUXNET_NETNS_FLEET_NAME") or "test"
+#: The fleet of the tests; nobody else's has this name. Each worker of pytest-xdist has one of its own.
+NAME = (os.environ.get("LINUXNET_NETNS_FLEET_NAME") or "test") + os.environ.get("PYTEST_XDIST_WORKER", "")
 HOSTS = 3
 MGMT_NET4 = "172.30.0.0/24"
 

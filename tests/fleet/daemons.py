@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-from concurrent import futures
-from functools import partial
-
 from fleetlib import answer
 from fleetlib.testing import CLIENT4, CLIENT6, GATEWAY4, GATEWAY6
 
@@ -62,15 +59,9 @@ def assert_closed(host, attacker):
         *((address, port) for address in (APP4, APP6) for port in (PORT, CLOSED)),
         (CONTROLLER4, 7),
     ]
-    questions = [
-        *((attacker.reaches, (*target, protocol)) for target in targets for protocol in ("tcp", "udp")),
-        *((partial(host.reaches, namespace="app"), (CONTROLLER4, 7, protocol)) for protocol in ("tcp", "udp")),
-    ]
-    # Each waits for a silence: all at once.
-    with futures.ThreadPoolExecutor(len(questions)) as pool:
-        answers = list(pool.map(lambda question: question[0](*question[1]), questions))
-    open_ones = [question[1] for question, answered in zip(questions, answers) if answered]
-    assert not open_ones, open_ones
+    assert attacker.answered([(proto, *target) for target in targets for proto in ("tcp", "udp")]) == []
+    for proto in ("tcp", "udp"):
+        assert not host.reaches(CONTROLLER4, 7, proto, namespace="app")
 
 
 def assert_reaches_out(host, namespace="app"):

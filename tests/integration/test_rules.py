@@ -18,7 +18,7 @@ from harness import NoAnswer
 ANYCAST = "192.0.2.1"
 PORT = 7
 MANY = 24
-#: What a namespace with several interfaces in one subnet needs: see docs/policy-routing.md.
+#: What a namespace with several interfaces in one subnet needs: see docs/policy_routing.md.
 ONE_SUBNET = {
     "net.ipv4.conf.all.rp_filter": 2,
     "net.ipv4.conf.all.arp_ignore": 1,
