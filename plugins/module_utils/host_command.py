@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
             return _check(options.topology)
         return _show(options.topology)
     except NetnsError as error:
-        print(f"linuxnet-netns: {error}", file=sys.stderr)
+        _complain(f"linuxnet-netns: {error}")
         return UNKNOWN if options.command == "check" else 1
 
 
@@ -86,9 +86,9 @@ def _restore(topology: str | None, flushed: bool) -> int:
     for name in _topologies(topology, persistent=True):
         report = restore(name, 0.0 if flushed else PATIENCE)
         for line in report.done:
-            print(f"{name}: {line}")
+            _say(f"{name}: {line}")
         for line in report.lost:
-            print(f"{name}: not restored: {line}", file=sys.stderr)
+            _complain(f"{name}: not restored: {line}")
         lost += len(report.lost)
     return 1 if lost else 0
 
@@ -108,14 +108,14 @@ def _check(topology: str | None) -> int:
         try:
             result = converge(Request(owner=name, options=owner.options), check_mode=True)
         except NetnsError as error:
-            print(f"{name}: {error}", file=sys.stderr)
+            _complain(f"{name}: {error}")
             verdict = UNKNOWN
             continue
         for change in result.changes:
             there = change.item.lines(change.before) or [f"{change.item}: not there"]
-            print(f"{name}: {change.action} {change.item}" if change.action != "update" else f"{name}: {there[0]}")
+            _say(f"{name}: {change.action} {change.item}" if change.action != "update" else f"{name}: {there[0]}")
         for warning in result.warnings:
-            print(f"{name}: {warning}", file=sys.stderr)
+            _complain(f"{name}: {warning}")
         verdict = max(verdict, DRIFT if result.changes else FINE)
     return verdict
 
@@ -125,5 +125,13 @@ def _show(topology: str | None) -> int:
         name[len(_PREFIX) :]: {**owner.options, "objects": sorted(str(item) for item in owner.objects)}
         for name, owner in _topologies(topology, persistent=False).items()
     }
-    print(json.dumps(found, indent=2, sort_keys=True))
+    _say(json.dumps(found, indent=2, sort_keys=True))
     return 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
