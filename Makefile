@@ -45,6 +45,8 @@ test: ## everything below that tells good from bad (root)
 	@$(MAKE) --no-print-directory mutation MUTATION_ARGS=--fast
 	@$(MAKE) --no-print-directory matrix MATRIX_ARGS=--fast
 	@$(MAKE) --no-print-directory demo
+	@$(MAKE) --no-print-directory molecule
+	@$(MAKE) --no-print-directory fleet
 	@$(MAKE) --no-print-directory integration
 
 .PHONY: unit

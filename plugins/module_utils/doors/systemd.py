@@ -21,7 +21,7 @@ UNITS = "/etc/systemd/system"
 _BOOTED = "/run/systemd/system"
 #: A daemon that ends within this many seconds after its start did not start.
 _GRACE = 0.5
-_JOURNAL_LINES = 10
+_JOURNAL_LINES = 15
 
 _PROPERTIES = {
     "Id": "",
@@ -220,6 +220,7 @@ class Systemd:
             raise SystemRefused(" ".join(trouble.split()))
 
     def _journal(self, unit: str, since: float) -> str:
+        self._call(["journalctl", "--sync"])  # what it said last may still be on its way
         done = self._call(
             ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={_JOURNAL_LINES}", f"--unit={unit}"]
             + [f"--since=@{int(since)}"]
