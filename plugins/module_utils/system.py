@@ -78,7 +78,11 @@ class System:
                 time.sleep(0.02)  # the name of a pair whose namespace was just removed
         pair = " -- ".join(place(item["netns"], item["name"]) for item in (end, peer))
         for item in (end, peer):
-            self.netlink.mark(item["netns"], item["name"], pair, bool(item.get("up")))
+            try:
+                self.netlink.mark(item["netns"], item["name"], pair, bool(item.get("up")))
+            except SystemRefused:
+                self.delete_link(end["netns"], end["name"])  # half a step is none
+                raise
             self._created[item["netns"], item["name"]] = item
             self._indexes.pop(item["netns"], None)
 

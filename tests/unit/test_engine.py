@@ -568,3 +568,21 @@ def test_the_errors_of_the_system_pass_through_with_their_reason():
     assert "create veth app0 on the host -- eth0 in app) failed" in str(caught.value) and os.strerror(
         errno.ENOBUFS
     ) in str(caught.value)
+
+
+@pytest.mark.parametrize("mark", [1, 2])
+def test_a_pair_that_cannot_be_marked_does_not_stay(mark):
+    """Making a pair takes several writes; each of them may be refused."""
+    kernel = uplinked()
+    converge(kernel, topology({"namespaces": NAMESPACES}))
+    original = kernel.add_veth
+
+    def add_veth(*ends):
+        kernel.fail_at = kernel.writes + mark
+        return original(*ends)
+
+    kernel.add_veth = add_veth
+    before = kernel.picture()
+    with pytest.raises(StepFailed):
+        converge(kernel, topology({"namespaces": NAMESPACES, "veths": [VETH]}))
+    assert kernel.picture() == before
