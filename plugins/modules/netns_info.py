@@ -301,6 +301,10 @@ host:
           description: Its command's name.
           type: str
           sample: nginx
+        unit:
+          description: The systemd service that it belongs to, empty if it belongs to none.
+          type: str
+          sample: app.service
         holds:
           description: Whether it lives elsewhere and only keeps the namespace open.
           type: bool

@@ -24,6 +24,7 @@ from daemons import (
     install,
     pid,
 )
+from fleetlib import snapshot
 
 ABSENT = {"isolated_daemon_name": "app", "isolated_daemon_state": "absent"}
 LEDGER = "/var/lib/linuxnet-netns/ledger.json"
@@ -64,6 +65,61 @@ def test_a_boot(fleet, running, attacker, hard):
     assert host.run_playbook(PLAYBOOK, VARIABLES).changed() == 0
     host.run_playbook(PLAYBOOK, ABSENT)
     host.assert_same(host.before, "something was left behind after a boot")
+
+
+EVERYTHING = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: Everything
+      linuxnet.netns.netns_topology:
+        name: everything
+        persist: true
+        namespaces:
+          - name: one
+            dns: {nameservers: [192.0.2.53], search: [inside.example]}
+            hosts: {192.0.2.7: files}
+            sysctls: {net.ipv4.ip_forward: 1, net/ipv4/conf/two0.1/rp_filter: 2, net.core.somaxconn: 321}
+          - name: two
+            loopback: false
+        veths:
+          - name: v-one
+            addresses: [10.200.0.1/30, "fd00:200::1/64"]
+            routes: [{to: 10.77.0.0/16, via: 10.200.0.2, metric: 7}]
+            rules: [{priority: 99, fwmark: "0x5", table: "55"}]
+            peer:
+              name: eth0
+              netns: one
+              mac: "02:00:00:00:00:77"
+              mtu: 1400
+              addresses: [10.200.0.2/30, "fd00:200::2/64"]
+              gateway: 10.200.0.1
+              gateway6: fd00:200::1
+              routes: [{to: 10.66.0.0/16, type: blackhole}, {to: default, via: 10.200.0.1, table: "42"}]
+              rules: [{priority: 1000, from: 10.200.0.2, table: "42"}]
+          - name: two0.1
+            netns: one
+            addresses: [10.78.0.1/24]
+            peer: {name: one0, netns: two, addresses: [10.78.0.2/24], gateway: 10.78.0.1}
+        nat: [{name: out, source: [10.200.0.0/30, "fd00:200::/64"]}]
+        forwards:
+          - {name: in, port: "8000-8010", protocol: [tcp, udp], to_address: 10.200.0.2, sources: [203.0.113.0/24]}
+"""
+
+
+def test_a_boot_makes_all_of_it_again(host):
+    host.run_playbook(EVERYTHING)
+    assert host.ssh("linuxnet-netns check") == ""  # which also has Python compile it
+    before = host.snapshot()
+    host.ssh("rm -r /etc/netns")
+    host.reboot()
+    assert host.booted() == "running"
+    lines = snapshot.difference(before, host.snapshot())
+    # The ledger says in which boot it was written, and the unit that restored has done its work.
+    lines = [line for line in lines if "/ledger.json " not in line and " linuxnet-netns.service " not in line]
+    assert not lines, "\n".join(lines)
+    assert host.ssh("linuxnet-netns check") == ""
+    assert host.run_playbook(EVERYTHING).changed() == 0
 
 
 def test_nothing_is_open_while_it_boots(fleet, running, attacker):
