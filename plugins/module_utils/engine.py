@@ -33,6 +33,7 @@ from .objects.nft_table import NftTable
 from .objects.policy_rule import PolicyRule
 from .objects.running_service import RunningService
 from .objects.sysctl import Sysctl
+from .objects.text_file import TextFile
 from .objects.veth_pair import NOWHERE, VethPair
 from .plan import WITH_NAMESPACE, Change, make_plan
 from .services import check_services, check_units, look_around
@@ -225,11 +226,21 @@ class _Run:
             self.system.systemd.require("services" if not self.request.single else "netns_service")
             self._around = self._around or look_around(self.system)
             for service in self.state.services:
-                compile_service(service, self.state, self._around, self.wanted)
+                compile_service(service, self.state, self._around, self._text_to_be, self.wanted)
         if self.state.persist and self.state.resources:
             self.system.systemd.require("persist")
             self._program = self._program or source()
             compile_persistence(self._program, interpreter(), self.wanted)
+
+    def _text_to_be(self, path: str) -> Optional[str]:
+        """What a file will hold after this run: what is wanted, or what it held before us if we let it go."""
+        item = TextFile(path)
+        if item in self.wanted.objects:
+            return self.wanted.objects[item]
+        ours = self.old is not None and item in self.old.objects and item in self.ledger.made
+        if ours and not any(item in owner.objects for owner in self.others.values()):
+            return self.ledger.made[item]
+        return self.system.files.read(path)
 
     def _recorded(self) -> set[KernelObject]:
         """What this owner held so far; its namespaces with what was said about the processes inside."""

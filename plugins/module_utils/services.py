@@ -36,7 +36,6 @@ def look_around(system: System) -> Surroundings:
         nsswitch=files.read(files.real_path(_NSSWITCH)),
         resolver_folder=folder if folder.startswith("/run/") else "",
         user_ids=user_id,
-        read=files.read,
     )
 
 

@@ -277,7 +277,13 @@ class ModelKernel:
         place = next(
             (line.split("/run/netns/")[1] for text in texts for line in text.splitlines() if "/run/netns/" in line), ""
         )
-        if place and self.names.get(place, [None])[0] is None:
+        needed = [
+            line.split("=", 1)[1].split(":")[0]
+            for text in texts
+            for line in text.splitlines()
+            if line.startswith("BindReadOnlyPaths=/")
+        ]
+        if (place and self.names.get(place, [None])[0] is None) or any(path not in self.files for path in needed):
             refuse(errno.ENOENT)
         self.pids += 1
         state.update(pid=self.pids, started=float(self.writes), space=self.space(place))

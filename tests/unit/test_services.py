@@ -107,6 +107,11 @@ def test_changed_files_of_the_namespace_restart_it(kernel):
     assert restarted(kernel, topology({**OPTIONS, "namespaces": namespaces}))
 
 
+def test_files_of_the_namespace_that_go_restart_it(kernel):
+    assert restarted(kernel, topology({**OPTIONS, "namespaces": [{"name": "app"}]}))
+    assert "BindReadOnlyPaths=-/etc/netns/app/resolv.conf:/etc/resolv.conf" in kernel.files[UNIT]
+
+
 def test_a_forward_to_a_low_port_brings_the_capability(kernel):
     forward = {"name": "in", "port": "10105", "to_address": "10.0.0.2", "to_port": "80"}
     assert restarted(kernel, topology({**OPTIONS, "forwards": [forward]}))

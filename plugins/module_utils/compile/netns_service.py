@@ -27,12 +27,11 @@ _LOW_PORTS = 1024
 
 class Surroundings(NamedTuple):
     """What a unit depends on of the host: the text of nsswitch.conf, the folder in which others replace resolv.conf
-    ("" if it is a file in /etc), user ids by name, and a reader of files."""
+    ("" if it is a file in /etc), and user ids by name."""
 
     nsswitch: Optional[str]
     resolver_folder: str
     user_ids: Callable[[str], Optional[int]]
-    read: Callable[[str], Optional[str]]
 
 
 def unit_path(service: Service) -> str:
@@ -40,22 +39,23 @@ def unit_path(service: Service) -> str:
     return f"{UNITS}/{service.unit}" if service.command is not None else f"{UNITS}/{service.unit}.d/{DROP_IN}"
 
 
-def compile_service(service: Service, state: State, around: Surroundings, wanted: Wanted) -> None:
+def compile_service(
+    service: Service,
+    state: State,
+    around: Surroundings,
+    text_of: Callable[[str], Optional[str]],
+    wanted: Wanted,
+) -> None:
+    """*text_of* tells of a file what it will hold when the run is done, None if it will not be there."""
     folder = f"{ETC_NETNS}/{service.netns}"
     for path in (ETC_NETNS, folder):
         wanted.add(Directory(path), PRESENT)
     wanted.add(TextFile(f"{folder}/nsswitch.conf"), nsswitch(around.nsswitch))
     sources = tuple(f"{folder}/{name}" for name in ("resolv.conf", "hosts", "nsswitch.conf"))
+    files = tuple((source, f"/etc/{source.rsplit('/', 1)[1]}") for source in sources)
     text = unit_text(
         service,
-        [
-            (
-                source,
-                f"/etc/{source.rsplit('/', 1)[1]}",
-                TextFile(source) in wanted.objects or around.read(source) is not None,
-            )
-            for source in sources
-        ],
+        [(source, target, text_of(source) is not None) for source, target in files],
         around.resolver_folder,
         _binds_low_ports(service, state),
     )
@@ -64,16 +64,13 @@ def compile_service(service: Service, state: State, around: Surroundings, wanted
         wanted.add(Directory(path.rsplit("/", 1)[0]), PRESENT)
     wanted.add(UnitFile(path), text)
     wanted.add(Enablement(service.unit), ENABLED if service.enabled else DISABLED)
-    texts = (path, *sources)
     running = RunningService(
         service.unit,
         service.netns,
-        configuration_of(
-            wanted.objects.get(TextFile(item), None) or around.read(item) if item != path else text for item in texts
-        ),
+        configuration_of([text, *map(text_of, sources)]),
         None if service.user is None else around.user_ids(service.user),
-        tuple((source, f"/etc/{source.rsplit('/', 1)[1]}") for source in sources),
-        texts,
+        files,
+        (path, *sources),
         service.state == "restarted",
     )
     wanted.add(running, STOPPED if service.state == "stopped" else running.wanted)
