@@ -12,7 +12,8 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
 
-from . import preflight
+# The first of these decides where the others come from.
+from . import host_copy, preflight  # pylint: disable=unused-import  # noqa: F401
 from .desired.names import where
 from .engine import Request, converge
 from .errors import NetnsError

@@ -93,7 +93,10 @@ def interpreter() -> str:
 def source() -> dict[str, str]:
     """Texts of the program by path. They come from wherever this module was loaded from: a folder, the archive in
     which Ansible sends modules, or Mitogen's importer."""
-    return {f"{PACKAGE}/{name.replace('.', '/')}.py": _text(name) for name in MODULES}
+    texts = {f"{PACKAGE}/{name.replace('.', '/')}.py": _text(name) for name in MODULES}
+    # Real packages, or those of another version would win over them where both are on the path (host_copy.py).
+    packages = {os.path.dirname(path) for path in texts} - {PACKAGE}
+    return {**texts, **{f"{package}/__init__.py": "" for package in packages}}
 
 
 def _text(name: str) -> str:
