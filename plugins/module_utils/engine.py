@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -313,9 +314,16 @@ class _Run:
             opened = forwarding.opened_links(netns, forward, snapshot, self.ledger.made, per_interface_v6)
             body = compile_ruleset(forwarding.ruleset(netns, states.values(), where_to, inside, opened))
             if body is not None:
-                listing = self._canonical(netns, body)
+                listing = self._listing(netns, body, snapshot)
                 self.wanted.add(NftTable(netns, listing, body), listing)
             self._warn(netns, where_to)
+
+    def _listing(self, netns: str, body: str, snapshot: Snapshot) -> str:
+        """What nft makes of *body*. It need not be asked again if the table still reads as it did when it was."""
+        present = snapshot.table(netns)
+        if present is not None and self.ledger.listings.get(netns) == [_digest(body), _digest(present)]:
+            return present
+        return self._canonical(netns, body)
 
     def _canonical(self, netns: str, body: str) -> str:
         if (netns, body) not in self.canonical:
@@ -478,7 +486,10 @@ class _Run:
             objects = set(self.wanted.objects) | (previous - gone if self.request.accumulates else set())
             ledger.owners[self.name] = Owner(self._options(), self.request.single, objects, self.declared)
         self._prune(gone)
+        tables = [item for item in self.wanted.objects if isinstance(item, NftTable)]
+        ledger.listings.update({item.netns: [_digest(item.body), _digest(item.listing)] for item in tables})
         held = {item for owner in ledger.owners.values() for item in owner.objects}
+        ledger.listings = {netns: known for netns, known in ledger.listings.items() if NftTable(netns) in held}
         ledger.made = {item: value for item, value in ledger.made.items() if item in held}
 
     def _note_originals(self, originals: dict[KernelObject, Value]) -> None:
@@ -575,6 +586,10 @@ def _merge(old: Any, new: Any) -> Any:
     if isinstance(old, dict) and isinstance(new, dict):
         return {key: _merge(old.get(key), new.get(key)) for key in {*old, *new}}
     return old if new is None else new
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _once(warnings: list[str], texts: list[str]) -> None:

@@ -47,6 +47,8 @@ class Ledger:
     boot: str
     owners: dict[str, Owner] = field(default_factory=dict)
     made: dict[KernelObject, Optional[Value]] = field(default_factory=dict)
+    #: By namespace, digests of a ruleset's text and of what nft lists it as, once that was found out.
+    listings: dict[str, list[str]] = field(default_factory=dict)
     #: The file's text when it was read.
     saved: Optional[str] = None
 
@@ -63,9 +65,14 @@ class Ledger:
             for name, owner in self.owners.items()
         }
         made = sorted(([item.fields(), value] for item, value in self.made.items()), key=str)
-        return (
-            json.dumps({"version": VERSION, "boot": self.boot, "owners": owners, "made": made}, sort_keys=True) + "\n"
-        )
+        content = {
+            "version": VERSION,
+            "boot": self.boot,
+            "owners": owners,
+            "made": made,
+            "listings": self.listings,
+        }
+        return json.dumps(content, sort_keys=True) + "\n"
 
     @classmethod
     def load(cls, system: System, known: tuple[dict[str, Any], Optional[State]] = ({}, None)) -> Ledger:
@@ -91,6 +98,7 @@ class Ledger:
                     else State.from_options(owner.options, owner.single)
                 )
             ledger.made = {from_fields(item): value for item, value in data["made"]}
+            ledger.listings = dict(data.get("listings", {}))
             same_boot = data["boot"] == boot
         except (ValueError, TypeError, LookupError, AttributeError, NetnsError) as error:
             raise _damaged(error) from None

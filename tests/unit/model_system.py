@@ -126,6 +126,10 @@ class _Nft:
         return "nft"
 
     def canonical(self, body):
+        return self.listed(body)
+
+    @staticmethod
+    def listed(body):
         return "table inet linuxnet_netns {\n%s}\n" % body
 
     def table(self, netns):
@@ -133,7 +137,7 @@ class _Nft:
 
     def replace(self, netns, body):
         self._kernel.act()
-        self._kernel.space(netns).table = None if body is None else self.canonical(body)
+        self._kernel.space(netns).table = None if body is None else self.listed(body)
 
 
 class _Files:

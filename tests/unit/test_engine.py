@@ -586,3 +586,26 @@ def test_a_pair_that_cannot_be_marked_does_not_stay(mark):
     with pytest.raises(StepFailed):
         converge(kernel, topology({"namespaces": NAMESPACES, "veths": [VETH]}))
     assert kernel.picture() == before
+
+
+def test_nft_is_not_asked_twice_what_it_makes_of_a_ruleset():
+    """Unless its table reads otherwise than it did then."""
+    kernel = uplinked()
+    asked = []
+
+    def canonical(nft, body):
+        asked.append(body)
+        return nft.listed(body)
+
+    with mock.patch("model_system._Nft.canonical", canonical):
+        converge(kernel, topology(OPTIONS))
+        assert len(asked) == 1
+        assert not converge(kernel, topology(OPTIONS)).changes
+        assert len(asked) == 1
+        kernel.host.table = kernel.host.table.replace("drop", "accept")
+        assert [str(change.item) for change in converge(kernel, topology(OPTIONS)).changes] == [
+            "nftables table inet linuxnet_netns on the host"
+        ]
+        assert len(asked) == 2
+        assert converge(kernel, topology({**OPTIONS, "forwards": []})).changes
+        assert len(asked) == 3
