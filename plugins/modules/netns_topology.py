@@ -10,8 +10,8 @@ module: netns_topology
 short_description: Manage all network namespaces of a host in one task
 version_added: 0.1.0
 description:
-  - Namespaces, the veth pairs between them, addresses, routes, NAT out and port forwards in, declared as a whole and
-    applied in one go. Either all of it holds afterwards, or the host is as it was before.
+  - Namespaces, the veth pairs between them, addresses, routes, rules, NAT out, port forwards in, and the services that
+    live there, declared as a whole and applied in one go. Either all of it holds afterwards, or the host is as it was before.
   - Validated as a whole, before anything is touched. Networks that overlap, names used twice, two forwards for one
     port, and names or addresses that somebody else has taken are errors.
   - What an earlier run made and this one no longer lists is removed, and settings go back to what they were before.
@@ -40,6 +40,7 @@ options:
     default: present
 seealso:
   - module: linuxnet.netns.netns
+  - module: linuxnet.netns.netns_service
   - module: linuxnet.netns.veth
   - module: linuxnet.netns.netns_nat
   - module: linuxnet.netns.netns_forward
@@ -71,6 +72,32 @@ EXAMPLES = r"""
       - name: app6
         port: "10105"
         to_address: fd00:0:0:1::2
+
+- name: A daemon in a namespace, reached at TCP 8080, back after a reboot
+  linuxnet.netns.netns_topology:
+    name: web
+    persist: true
+    namespaces:
+      - name: web
+        dns:
+          nameservers: [192.0.2.53]
+    veths:
+      - name: v-web
+        addresses: [10.0.1.1/30]
+        peer:
+          name: eth0
+          netns: web
+          addresses: [10.0.1.2/30]
+          gateway: 10.0.1.1
+    forwards:
+      - name: web
+        port: "8080"
+        to_address: 10.0.1.2
+    services:
+      - name: web
+        netns: web
+        command: /usr/bin/python3 -m http.server 8080 --directory /srv
+        user: daemon
 
 - name: A lab of its own, three namespaces in a row
   linuxnet.netns.netns_topology:
