@@ -5,18 +5,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from . import preflight
 from .apply import Journal
 from .compile import forwarding
-from .compile.firewall import compile_ruleset
 from .compile.netns import compile_netns
 from .compile.netns_service import Surroundings, compile_service
 from .compile.persistence import compile_persistence
-from .compile.reach import Reach
 from .compile.stale_flows import stale_flows
 from .compile.veth import compile_veth
 from .compile.wanted import Wanted
@@ -37,53 +33,11 @@ from .objects.sysctl import Sysctl
 from .objects.text_file import TextFile
 from .objects.veth_pair import NOWHERE, VethPair
 from .plan import WITH_NAMESPACE, Change, make_plan
+from .request import Request, Result
+from .rulesets import Rulesets
 from .services import check_services, check_units, look_around
 from .snapshot import Snapshot
 from .system import System
-
-
-@dataclass(frozen=True)
-class Request:
-    """What one call of a module asks for.
-
-    ``owner`` is the display name under which it is remembered; ``options`` are those of netns_topology.
-    ``single``: one resource by its own module; ``identity`` is that resource's, ``absent`` asks for its removal.
-    ``accumulates``: options left out mean "as it is", so nothing is released by leaving it out.
-    """
-
-    owner: str
-    options: dict[str, Any]
-    single: bool = False
-    identity: tuple[str, ...] = ()
-    absent: bool = False
-    accumulates: bool = False
-    #: What to keep in the ledger in place of ``options``, where those are only what still fits.
-    remember: Optional[dict[str, Any]] = None
-    #: Leave services alone that do not run: at boot they wait for us.
-    services_later: bool = False
-
-
-@dataclass
-class Result:
-    """What became of it. ``changes`` is the plan, whether it was carried out or only predicted."""
-
-    changes: list[Change] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For Ansible's exit_json()."""
-        before = [line for change in self.changes for line in change.item.lines(change.before)]
-        after = [line for change in self.changes for line in change.item.lines(change.after)]
-        return {
-            "changed": bool(self.changes),
-            "changes": [change.as_dict() for change in self.changes],
-            "diff": {"before": _text(before), "after": _text(after)},
-            "warnings": self.warnings,
-        }
-
-
-def _text(lines: list[str]) -> str:
-    return "".join(line + "\n" for line in lines)
 
 
 def converge(request: Request, check_mode: bool, system: Optional[System] = None) -> Result:
@@ -100,7 +54,7 @@ def converge(request: Request, check_mode: bool, system: Optional[System] = None
     try:
         with _lock(check_mode, system, state):
             run = _Run(system, request, state)
-            result = Result(run.plan(Snapshot(system)), warnings + run.warnings)
+            result = Result(run.plan(Snapshot(system)), warnings + run.warnings + run.rulesets.warnings)
             run.check_feasible(result.changes, really=not check_mode)
             if not check_mode:
                 run.carry_out(result.changes)
@@ -138,7 +92,6 @@ class _Run:
         self.old = self.ledger.owners.get(self.name)
         self.others = self.ledger.others(self.name)
         self.wanted = Wanted()
-        self.canonical: dict[tuple[str, str], str] = {}
         self.explicit: set[KernelObject] = set()
         self.machine_id = system.machine_id()
         self._around: Optional[Surroundings] = None
@@ -149,6 +102,9 @@ class _Run:
             if request.accumulates and self.old and not request.absent
             else state
         )
+        owners = {**self.others, **({} if request.absent else {self.name: Owner({}, request.single)})}
+        states = [self.declared if name == self.name else owner.state for name, owner in sorted(owners.items())]
+        self.rulesets = Rulesets(system, self.ledger, state, states)
 
     def _claim(self) -> None:
         """Settle whose the resources are: a topology adopts what single modules made, never what another one lists."""
@@ -200,7 +156,8 @@ class _Run:
                 self.state, self.wanted, snapshot, set(self.ledger.made), self._owner_of, self.request.single
             )
             check_services(self.state, snapshot, set(self.ledger.made), self.request.single)
-        self._compile_rules(snapshot, recorded)
+        for netns in sorted(forwarding.namespaces_concerned(self.state) | self._tables(recorded)):
+            self.rulesets.compile(netns, snapshot, wanted)
         held_by_others = {item for owner in self.others.values() for item in owner.objects}
         released = {
             item: self.ledger.made[item]
@@ -284,52 +241,11 @@ class _Run:
                 )
             self.explicit = {pair} if pair else set()
 
-    def _compile_rules(self, snapshot: Snapshot, recorded: set[KernelObject]) -> None:
-        """The firewall and the forwarding switches of each namespace that this owner has or had a part in."""
-        owners = {**self.others, **({} if self.request.absent else {self.name: Owner({}, self.request.single)})}
-        states = {name: self.declared if name == self.name else owner.state for name, owner in sorted(owners.items())}
-        tables = {item.netns for item in recorded if isinstance(item, NftTable)}
-        tables |= {
-            item.netns
-            for owner in self.others.values()
-            for item in owner.objects
-            if isinstance(item, NftTable)
-            and any(end.netns == item.netns for veth in self.state.veths for end in veth.ends)
-        }
-        per_interface_v6 = preflight.has_force_forwarding(self.system)
-        for netns in sorted(forwarding.namespaces_concerned(self.state) | tables):
-            links = snapshot.links(netns)
-            ours = {name for name, link in links.items() if preflight.is_ours(link)}
-            where_to = forwarding.view(netns, states.values(), snapshot, ours)
-            inside = forwarding.inside_links(netns, states.values(), where_to)
-            needs = forwarding.paths(netns, self.state, where_to, [item.link for item in inside])
-            switches = forwarding.sysctls(netns, needs, snapshot, where_to.ours, self.ledger.made, per_interface_v6)
-            for switch, value in switches.items():
-                self.wanted.add(switch, value)
-            everyone = [forwarding.paths(netns, state, where_to, ()) for state in states.values()]
-            forward = {
-                version: tuple(sorted({link for item in everyone for link in item.forward[version]}))
-                for version in (4, 6)
-            }
-            opened = forwarding.opened_links(netns, forward, snapshot, self.ledger.made, per_interface_v6)
-            body = compile_ruleset(forwarding.ruleset(netns, states.values(), where_to, inside, opened))
-            if body is not None:
-                listing = self._listing(netns, body, snapshot)
-                self.wanted.add(NftTable(netns, listing, body), listing)
-            self._warn(netns, where_to)
-
-    def _listing(self, netns: str, body: str, snapshot: Snapshot) -> str:
-        """What nft makes of *body*. It need not be asked again if the table still reads as it did when it was."""
-        present = snapshot.table(netns)
-        if present is not None and self.ledger.listings.get(netns) == [_digest(body), _digest(present)]:
-            return present
-        return self._canonical(netns, body)
-
-    def _canonical(self, netns: str, body: str) -> str:
-        if (netns, body) not in self.canonical:
-            self.system.nft.require()
-            self.canonical[netns, body] = self.system.nft.canonical(body)
-        return self.canonical[netns, body]
+    def _tables(self, recorded: set[KernelObject]) -> set[str]:
+        """The namespaces with a table in which this owner had a part, or into which it puts a link."""
+        ends = {end.netns for veth in self.state.veths for end in veth.ends}
+        others = {item.netns for owner in self.others.values() for item in owner.objects if isinstance(item, NftTable)}
+        return {item.netns for item in recorded if isinstance(item, NftTable)} | (others & ends)
 
     def _lets_go(self, item: KernelObject) -> bool:
         """Whether leaving *item* out means that it goes. Where options accumulate, only a list that is stated as a
@@ -383,36 +299,13 @@ class _Run:
             ):
                 del released[item]
 
-    def _warn(self, netns: str, where_to: Reach) -> None:
-        """Say what was declared and cannot work yet."""
-        nat = [item for item in self.state.nat if item.netns == netns and item.forward]
-        forwards = [item for item in self.state.forwards if item.netns == netns]
-        texts = [
-            f"nat {item.name}: no interface {where(netns)} leads to {net} yet; run this again when it is there"
-            for item in nat
-            for net in item.source
-            if not where_to.towards([net])
-        ]
-        for version in (4, 6):
-            needs_uplink = any(version in item.versions and not item.out_interface for item in nat) or any(
-                item.version == version and not item.in_interface for item in forwards
-            )
-            if needs_uplink and not where_to.defaults[version]:
-                texts.append(
-                    f"there is no IPv{version} default route {where(netns)}, so forwarding was enabled on no uplink; "
-                    "name it with in_interface or out_interface"
-                )
-        _once(self.warnings, texts)
-
     def _repairs(self, changes: list[Change]) -> None:
-        _once(
-            self.warnings,
-            [
-                f"{change.item} (/run/netns/{change.item.name}) was {change.before}: repaired"
-                for change in changes
-                if isinstance(change.item, Namespace) and change.before in (LEFTOVER, STACKED) and change.after
-            ],
-        )
+        texts = [
+            f"{change.item} (/run/netns/{change.item.name}) was {change.before}: repaired"
+            for change in changes
+            if isinstance(change.item, Namespace) and change.before in (LEFTOVER, STACKED) and change.after
+        ]
+        self.warnings.extend(text for text in texts if text not in self.warnings)
 
     # -- before anything is touched --
 
@@ -486,8 +379,7 @@ class _Run:
             objects = set(self.wanted.objects) | (previous - gone if self.request.accumulates else set())
             ledger.owners[self.name] = Owner(self._options(), self.request.single, objects, self.declared)
         self._prune(gone)
-        tables = [item for item in self.wanted.objects if isinstance(item, NftTable)]
-        ledger.listings.update({item.netns: [_digest(item.body), _digest(item.listing)] for item in tables})
+        self.rulesets.remember(self.wanted)
         held = {item for owner in ledger.owners.values() for item in owner.objects}
         ledger.listings = {netns: known for netns, known in ledger.listings.items() if NftTable(netns) in held}
         ledger.made = {item: value for item, value in ledger.made.items() if item in held}
@@ -586,14 +478,6 @@ def _merge(old: Any, new: Any) -> Any:
     if isinstance(old, dict) and isinstance(new, dict):
         return {key: _merge(old.get(key), new.get(key)) for key in {*old, *new}}
     return old if new is None else new
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _once(warnings: list[str], texts: list[str]) -> None:
-    warnings.extend(text for text in texts if text not in warnings)
 
 
 def _named_from_other_end(old: dict[str, Any], new: dict[str, Any]) -> bool:

@@ -11,7 +11,8 @@ short_description: Manage all network namespaces of a host in one task
 version_added: 0.1.0
 description:
   - Namespaces, the veth pairs between them, addresses, routes, rules, NAT out, port forwards in, and the services that
-    live there, declared as a whole and applied in one go. Either all of it holds afterwards, or the host is as it was before.
+    live there, declared as a whole and applied in one go. Either all of it holds afterwards, or the host is as it was
+    before.
   - Validated as a whole, before anything is touched. Networks that overlap, names used twice, two forwards for one
     port, and names or addresses that somebody else has taken are errors.
   - What an earlier run made and this one no longer lists is removed, and settings go back to what they were before.

@@ -1,0 +1,102 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The firewall and the forwarding switches of each namespace that a run has a part in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from . import preflight
+from .compile import forwarding
+from .compile.firewall import compile_ruleset
+from .compile.reach import Reach
+from .compile.wanted import Wanted
+from .desired.names import where
+from .desired.state import State
+from .ledger import Ledger
+from .objects.nft_table import NftTable
+from .snapshot import Snapshot
+from .system import System
+
+
+class Rulesets:
+    """One table for each namespace holds what all owners want there.
+
+    *state* is what the run is about, *states* are those of all owners, its own included. ``warnings`` say what was
+    declared and cannot work yet.
+    """
+
+    def __init__(self, system: System, ledger: Ledger, state: State, states: Sequence[State]) -> None:
+        self.warnings: list[str] = []
+        self._system = system
+        self._ledger = ledger
+        self._state = state
+        self._states = states
+        self._canonical: dict[tuple[str, str], str] = {}
+        self._per_interface_v6 = preflight.has_force_forwarding(system)
+
+    def compile(self, netns: str, snapshot: Snapshot, wanted: Wanted) -> None:
+        links = snapshot.links(netns)
+        ours = {name for name, link in links.items() if preflight.is_ours(link)}
+        where_to = forwarding.view(netns, self._states, snapshot, ours)
+        inside = forwarding.inside_links(netns, self._states, where_to)
+        needs = forwarding.paths(netns, self._state, where_to, [item.link for item in inside])
+        made, per_interface_v6 = self._ledger.made, self._per_interface_v6
+        switches = forwarding.sysctls(netns, needs, snapshot, where_to.ours, made, per_interface_v6)
+        for switch, value in switches.items():
+            wanted.add(switch, value)
+        everyone = [forwarding.paths(netns, state, where_to, ()) for state in self._states]
+        forward = {
+            version: tuple(sorted({link for item in everyone for link in item.forward[version]})) for version in (4, 6)
+        }
+        opened = forwarding.opened_links(netns, forward, snapshot, made, per_interface_v6)
+        body = compile_ruleset(forwarding.ruleset(netns, self._states, where_to, inside, opened))
+        if body is not None:
+            listing = self._listing(netns, body, snapshot)
+            wanted.add(NftTable(netns, listing, body), listing)
+        self._warn(netns, where_to)
+
+    def _listing(self, netns: str, body: str, snapshot: Snapshot) -> str:
+        """What nft makes of *body*. It need not be asked again if the table still reads as it did when it was."""
+        present = snapshot.table(netns)
+        if present is not None and self._ledger.listings.get(netns) == [_digest(body), _digest(present)]:
+            return present
+        return self._listed(netns, body)
+
+    def _listed(self, netns: str, body: str) -> str:
+        if (netns, body) not in self._canonical:
+            self._system.nft.require()
+            self._canonical[netns, body] = self._system.nft.canonical(body)
+        return self._canonical[netns, body]
+
+    def _warn(self, netns: str, where_to: Reach) -> None:
+        """Say what was declared and cannot work yet."""
+        nat = [item for item in self._state.nat if item.netns == netns and item.forward]
+        forwards = [item for item in self._state.forwards if item.netns == netns]
+        texts = [
+            f"nat {item.name}: no interface {where(netns)} leads to {net} yet; run this again when it is there"
+            for item in nat
+            for net in item.source
+            if not where_to.towards([net])
+        ]
+        for version in (4, 6):
+            needs_uplink = any(version in item.versions and not item.out_interface for item in nat) or any(
+                item.version == version and not item.in_interface for item in forwards
+            )
+            if needs_uplink and not where_to.defaults[version]:
+                texts.append(
+                    f"there is no IPv{version} default route {where(netns)}, so forwarding was enabled on no uplink; "
+                    "name it with in_interface or out_interface"
+                )
+        self.warnings.extend(text for text in texts if text not in self.warnings)
+
+    def remember(self, wanted: Wanted) -> None:
+        """Note how nft lists the rulesets that are wanted, now that it was asked."""
+        tables = [item for item in wanted.objects if isinstance(item, NftTable)]
+        self._ledger.listings.update({item.netns: [_digest(item.body), _digest(item.listing)] for item in tables})
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
