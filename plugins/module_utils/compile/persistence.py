@@ -38,8 +38,8 @@ from {package}.host_command import main
 sys.exit(main(sys.argv[1:]))
 """
 
-# After the network's own configuration, so that uplinks and default routes are there as far as they ever will be. Whether
-# a boot waits until it is online is not for us to decide: there is no Wants= for that.
+# After the network's own configuration, so that uplinks and default routes are there as far as they ever will be.
+# Whether a boot waits until it is online is not for us to decide: there is no Wants= for that.
 _BOOT = """\
 [Unit]
 Description=Network namespaces declared with linuxnet.netns
