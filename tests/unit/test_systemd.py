@@ -135,6 +135,23 @@ def test_a_service_that_does_not_stay_up_fails_with_its_journal():
     ]
 
 
+@pytest.mark.parametrize(("counts", "alive"), [((3, 3), True), ((0, 0), True), ((0, 1), False), ((3, 4), False)])
+def test_a_service_that_is_started_again_meanwhile_does_not_stay_up(counts, alive):
+    """Whatever it went through before: the count of restarts is of all its life."""
+    shown = iter(counts)
+
+    def show(command, env):
+        return 0, f"LoadState=loaded\nActiveState=active\nMainPID=7\nNRestarts={next(shown)}\n", ""
+
+    found = Scripted({"show": show})
+    found.restart("app.service")
+    if alive:
+        found.settle()
+    else:
+        with pytest.raises(SystemRefused, match="app.service did not start"):
+            found.settle()
+
+
 def test_complaints_name_the_setting():
     def say(command, env):
         folder = env["SYSTEMD_UNIT_PATH"].rstrip(":")

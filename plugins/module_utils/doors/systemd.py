@@ -205,12 +205,14 @@ class Systemd:
         return self._call(["systemctl", "is-system-running"]).stdout.strip() == "stopping"
 
     def _check_alive(self, names: list[str], since: float, trouble: str) -> None:
+        # The count may begin above zero: a restart does not reset it if it comes between two attempts.
+        before = self.units(names)
         if not trouble:
             time.sleep(_GRACE)
         failed = {
             name: unit
             for name, unit in self.units(names).items()
-            if unit.active not in ("active", "reloading") or unit.restarts
+            if unit.active not in ("active", "reloading") or unit.restarts != before[name].restarts
         }
         for name, unit in failed.items():
             how = f"is {unit.active}" if unit.result in ("", "success") else f"failed ({unit.result})"
