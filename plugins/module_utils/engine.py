@@ -156,8 +156,8 @@ class _Run:
                 self.state, self.wanted, snapshot, set(self.ledger.made), self._owner_of, self.request.single
             )
             check_services(self.state, snapshot, set(self.ledger.made), self.request.single)
-        for netns in sorted(forwarding.namespaces_concerned(self.state) | self._tables(recorded)):
-            self.rulesets.compile(netns, snapshot, wanted)
+        for place in sorted(forwarding.namespaces_concerned(self.state) | self._tables(recorded)):
+            self.rulesets.compile(place, snapshot, wanted)
         held_by_others = {item for owner in self.others.values() for item in owner.objects}
         released = {
             item: self.ledger.made[item]

@@ -13,6 +13,7 @@ import os
 import stat
 import sys
 from types import ModuleType
+from typing import Callable
 
 #: Where the copy lives; compile/persistence.py puts it there.
 FOLDER = "/usr/local/lib/linuxnet-netns/linuxnet_netns"
@@ -42,13 +43,14 @@ def _trusted(folder: str) -> bool:
 
 
 def _same(package: ModuleType, sent: str, folder: str) -> bool:
+    read: Callable[[str], bytes] = package.__loader__.get_data  # type: ignore[union-attr]
     found = 0
     for place, _folders, names in os.walk(folder):
         for name in names:
             if name.endswith(".py") and name != "__init__.py":
                 full = os.path.join(place, name)
                 with open(full, "rb") as stream:
-                    if stream.read() != package.__loader__.get_data(os.path.join(sent, os.path.relpath(full, folder))):
+                    if stream.read() != read(os.path.join(sent, os.path.relpath(full, folder))):
                         return False
                 found += 1
     return found > 0
