@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from . import preflight
+from .doors.in_namespace import join_mounts_of_init
 from .engine import Request, converge
 from .errors import NetnsError
 from .ledger import Ledger, Owner
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str]) -> int:
                 help="after a ruleset was flushed: do nothing if this boot did not restore yet, or is ending",
             )
     options = parser.parse_args(arguments)
+    join_mounts_of_init()  # nftables.service runs us inside its sandbox
     try:
         if options.command == "restore":
             return _restore(options.topology, options.flushed)

@@ -163,6 +163,15 @@ def test_nftables_flushes_everything(fleet, running, attacker, verb):
     assert host.ssh("linuxnet-netns check") == ""
 
 
+def test_a_flush_finds_more_missing_than_rules(fleet, running, attacker):
+    """nftables.service has a sandbox; what is made again from there is the host's all the same."""
+    host = running
+    host.ssh("ip netns delete app; systemctl restart nftables")
+    assert "app" in host.ssh("ip netns list").split()
+    assert host.ssh("stat -fc %T /run/netns/app").strip() == "nsfs"
+    assert_all_there(fleet, host, attacker)
+
+
 def test_somebody_flushes_everything(fleet, running):
     running.ssh("nft flush ruleset")
     assert not fleet.internet.reaches(running.wan4, PORT)

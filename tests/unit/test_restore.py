@@ -120,6 +120,7 @@ def run(kernel, *arguments):
         mock.patch.object(host_command, "System", system),
         mock.patch("ansible_collections.linuxnet.netns.plugins.module_utils.engine.System", system),
         mock.patch.object(host_command, "PATIENCE", 0.0),
+        mock.patch.object(host_command, "join_mounts_of_init"),
     ):
         return host_command.main(list(arguments))
 

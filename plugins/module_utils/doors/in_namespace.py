@@ -20,6 +20,7 @@ from ..errors import SystemRefused
 
 RUN_NETNS = "/run/netns"
 CLONE_NEWNET = 0x40000000
+CLONE_NEWNS = 0x00020000
 #: The calling thread's namespace. /proc/self/ns/net would be the main thread's.
 THREAD_NS = "/proc/thread-self/ns/net"
 
@@ -71,6 +72,19 @@ def enter(netns: str) -> None:
 def enter_new() -> None:
     """Move the calling thread into a fresh, anonymous namespace, which ends with the thread."""
     check_call(libc.unshare(CLONE_NEWNET), "making a network namespace")
+
+
+def join_mounts_of_init() -> None:
+    """Move this process, a program of its own, to where the host's init sees its mounts. A unit's sandbox would hide
+    the names of namespaces that are made in it. Where that is not allowed, it stays where it is."""
+    try:
+        if os.path.samefile("/proc/self/ns/mnt", "/proc/1/ns/mnt"):
+            return
+        handle = os.open("/proc/1/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return
+    libc.setns(handle, CLONE_NEWNS)
+    os.close(handle)
 
 
 def in_namespace(netns: str, work: Callable[[], Result]) -> Result:
