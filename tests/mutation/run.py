@@ -159,7 +159,7 @@ MUTATIONS = (
         "return 0, group, netns, order, str(self.item)",
         "unit/test_plan.py",
     ),
-    mutation("plan", "plan.py", "gone[item] = WITH_LINK", "pass", "unit/test_plan.py"),
+    mutation("plan", "plan.py", "gone[item] = why or WITH_LINK", "pass", "unit/test_plan.py"),
     mutation("apply", "apply.py", "self._done.append(change)", "pass", "unit/test_journal.py"),
     mutation("apply", "apply.py", "if self._done[number].implied != WITH_LINK", "if True", "unit/test_journal.py"),
     mutation("ledger", "ledger.py", "if not same_boot:", "if False:", "unit/test_ledger.py"),
