@@ -337,8 +337,7 @@ MUTATIONS = (
                     self._system.systemd.going_down()
                 exact""",
         """                exact""",
-        "unit/test_services.py",
-        "unit/test_restore.py",
+        "unit/test_journal.py",
     ),
     mutation(
         "doors",

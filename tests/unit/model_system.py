@@ -291,6 +291,8 @@ class _Systemd(Systemd):
             if verb in ("stop", "disable") and not self._unit(name).exists:
                 refuse(errno.ENOENT)
             state = self._kernel.units.setdefault(name, {})
+            if verb == "disable" and not state.get("vendor") and self._kernel.files.get(f"{UNITS}/{name}") is None:
+                refuse(errno.ENOENT)  # a unit whose file has gone cannot be disabled
             if verb == "stop":
                 state.pop("pid", None)
             else:

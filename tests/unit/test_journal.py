@@ -152,3 +152,19 @@ def test_settling_does_not_wait_for_what_ends_with_a_namespace():
     gone = change(0, 1, None, implied=WITH_NAMESPACE)
     Journal(system).settle(lambda: [gone], [gone])
     assert system.acts == []
+
+
+def test_what_is_deferred_goes_down_before_what_it_stands_on_and_comes_up_last():
+    class Deferred(Thing):
+        DEFERRED = True
+
+    machine = Machine(there={"a": 1, "service": 1})
+    machine.systemd.going_down.side_effect = lambda: machine.acts.append("down")
+    machine.systemd.settle.side_effect = lambda: machine.acts.append("settle")
+    service = Change(Deferred("service"), 1, None)
+    journal = Journal(machine)
+    journal.carry_out([service, change(0, 1, None)])
+    assert machine.acts == [("service", 1, None), "down", ("a", 1, None), "settle"]
+    machine.acts.clear()
+    assert journal.undo() == []
+    assert machine.acts == ["down", ("a", None, 1), ("service", None, 1), "settle"]
