@@ -33,6 +33,7 @@ def prefer(package: ModuleType, folder: str = FOLDER) -> bool:
     ):  # no copy, another version, or an importer that shows no files (Mitogen)
         return False
     package.__path__.insert(0, folder)
+    sys.dont_write_bytecode = True  # a run that changes nothing writes nothing
     return True
 
 

@@ -27,7 +27,7 @@ COMMAND = "/usr/local/sbin/linuxnet-netns"
 FLUSHING = ("nftables.service", "firewalld.service", "ufw.service")
 
 _COMMAND = """\
-#!{interpreter} -I
+#!{interpreter} -IB
 # Written by linuxnet.netns; changes made here are overwritten.
 import sys
 

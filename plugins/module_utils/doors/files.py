@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import py_compile
 import shutil
 import stat
 import tempfile
@@ -120,7 +121,8 @@ class Files:
         return found
 
     def write_tree(self, path: str, texts: Mapping[str, str]) -> None:
-        """Put a folder with *texts* (by relative path) in the place of whatever is at *path*."""
+        """Put a folder with *texts* (by relative path) in the place of whatever is at *path*. Python files are compiled, so
+        that nobody who only runs them has to write anything."""
         try:
             new = tempfile.mkdtemp(prefix=".linuxnet-netns.", dir=os.path.dirname(path))
             try:
@@ -132,6 +134,8 @@ class Files:
                         stream.write(text)
                         os.fchmod(stream.fileno(), MODE)
                         os.fsync(stream.fileno())
+                    if full.endswith(".py"):
+                        py_compile.compile(full, dfile=os.path.join(path, relative), quiet=2)
                 self.remove_tree(path)
                 os.rename(new, path)
             except BaseException:
