@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import py_compile
 import shutil
 import stat
 import tempfile
@@ -121,8 +120,12 @@ class Files:
         return found
 
     def write_tree(self, path: str, texts: Mapping[str, str]) -> None:
-        """Put a folder with *texts* (by relative path) in the place of whatever is at *path*. Python files are compiled, so
-        that nobody who only runs them has to write anything."""
+        """Put a folder with *texts* (by relative path) in the place of whatever is at *path*.
+
+        Python files are compiled, so that nobody who only runs them has to write anything.
+        """
+        import py_compile  # takes a while, and is needed once in the life of a host
+
         try:
             new = tempfile.mkdtemp(prefix=".linuxnet-netns.", dir=os.path.dirname(path))
             try:
