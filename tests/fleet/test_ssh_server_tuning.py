@@ -23,7 +23,7 @@ VALUES = {
     "clientaliveinterval": "30",
     "clientalivecountmax": "10",
 }
-PLAN = pathlib.Path(playbooks.collections()) / "ansible_collections/linuxnet/netns/roles/ssh_server_tuning/files/plan.sh"
+ROLE = pathlib.Path(playbooks.collections()) / "ansible_collections/linuxnet/netns/roles/ssh_server_tuning"
 REFUSED = "Refuse what would not work"
 #: What answers as OpenSSH before 8.2 where its configuration is looked at, and serves as ever.
 OLD_SSHD = """#!/bin/sh
@@ -120,7 +120,8 @@ def test_the_server_itself_has_them(host):
             ]
             return sum(process.wait(30) != 0 for process in running)
         finally:
-            subprocess.run(["ssh", "-F", "none", "-O", "exit", "-S", str(socket), "any"], check=False, capture_output=True)
+            words = ["ssh", "-F", "none", "-O", "exit", "-S", str(socket), "any"]
+            subprocess.run(words, check=False, capture_output=True)
 
     assert refused() == 2
     host.run_playbook(PLAYBOOK)
@@ -212,4 +213,4 @@ def test_the_unit_is_found_by_its_state(host):
 def test_where_sshd_is_not_a_service_there_is_nothing_to_reload(host):
     """As with a socket that starts one for each connection; its directory may be missing, too."""
     script = "mount -t tmpfs tmpfs /run && exec sh -s present 'MaxSessions 20'"
-    assert host.ssh('unshare --mount sh -c "%s"' % script, stdin=PLAN.read_text()) == ""
+    assert host.ssh('unshare --mount sh -c "%s"' % script, stdin=(ROLE / "files/plan.sh").read_text()) == ""
