@@ -50,8 +50,8 @@ def page(fleet, url):
 
 
 def test_every_example_has_a_test():
-    # That of the guide to fleets is tested in test_async.py.
-    tested = {"long_work"} | {name[len("test_") :] for name in globals() if name.startswith("test_")}
+    # Those of the guide to fleets have test_async.py and test_roll_out.py.
+    tested = {"long_work", "roll_out"} | {name[len("test_") :] for name in globals() if name.startswith("test_")}
     assert {path.stem for path in EXAMPLES.glob("*.yml")} <= tested
 
 
