@@ -12,7 +12,8 @@ from daemons import PORT, VARIABLES, assert_isolated, install
 from fleetlib import playbooks
 
 EXAMPLE = pathlib.Path(playbooks.collections()) / "ansible_collections/linuxnet/netns/docs/examples/roll_out.yml"
-ROLES = {**VARIABLES, "roll_out_port": PORT}
+#: The controller, which looks afterwards, is not where the default route leads.
+ROLES = {**VARIABLES, "isolated_daemon_uplink": ["eth0", "mgmt0"], "roll_out_port": PORT}
 
 
 @pytest.fixture
