@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import subprocess
 import sys
 
 import pytest
+import yaml
 from daemons import PLAYBOOK, VARIABLES, assert_isolated, assert_published, install
 from fleetlib import playbooks, remote
 from fleetlib.inventory import environment, inventory
@@ -66,6 +68,15 @@ def test_a_playbook_of_the_collection(fleet, host, job):
     done = job(PLAYBOOK, {"isolated_daemon_name": "app", "isolated_daemon_state": "absent"})
     assert done["status"] == "successful" and done["stats"]["changed"] == {"h1": 1}, done
     host.assert_same(before, "something was left behind")
+
+
+def test_an_execution_environment_finds_what_it_needs():
+    """The files that ansible-builder reads are in what is installed; none of it is for managed hosts."""
+    root = pathlib.Path(playbooks.collections()) / "ansible_collections/linuxnet/netns"
+    found = yaml.safe_load((root / "meta/execution-environment.yml").read_text())["dependencies"]
+    lines = {name: (root / path).read_text().splitlines() for name, path in found.items()}
+    lines = {name: [line for line in text if line and not line.startswith("#")] for name, text in lines.items()}
+    assert lines == {"python": [], "system": ["openssh-clients [platform:rpm]", "openssh-client [platform:dpkg]"]}
 
 
 def test_a_refusal(host, job):
