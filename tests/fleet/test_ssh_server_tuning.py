@@ -202,9 +202,8 @@ def test_the_unit_is_found_by_its_state(host):
         "cp /lib/systemd/system/ssh.service /etc/systemd/system/el.service && "
         "sed -i '/^Alias/d; /^Runtime/d' /etc/systemd/system/el.service && systemctl disable --quiet ssh && "
         "mv /etc/systemd/system/el.service /etc/systemd/system/sshd.service && systemctl daemon-reload && "
-        "systemd-run --quiet --collect sh -c 'systemctl stop ssh; mkdir -p /run/sshd; systemctl start sshd'"
+        "systemd-run --quiet --collect --wait sh -c 'systemctl stop ssh; mkdir -p /run/sshd; systemctl start sshd'"
     )
-    remote.wait(host.layout, 20)
     assert host.ssh("systemctl is-active sshd ssh || :").split() == ["active", "inactive"]
     done = host.run_playbook(PLAYBOOK)
     assert done.task("Have sshd read it").result["name"] == "sshd" and done.changed() == 2
