@@ -50,3 +50,26 @@ def test_the_first_failure_ends_it(fleet, hosts, broken):
     assert not done.stats.keys() - {"h1", "localhost"}, "others were begun"
     for host, snapshot in zip(hosts[1:], before):
         host.assert_same(snapshot)
+
+
+def test_a_host_that_is_lost_ends_it(fleet, hosts):
+    """Ansible alone would go on: an unreachable host is none that has failed."""
+    before = hosts[2].snapshot()
+    hosts[0].ssh("systemctl stop ssh")
+    try:
+        done = fleet.run_playbook(EXAMPLE, {**ROLES, "roll_out_batches": [2, 1]}, fails=True)
+    finally:
+        hosts[0].reset()
+    assert done.stats["h1"]["unreachable"] == 1
+    assert done.task("no host was lost", "h2").result["msg"] == "Lost: h1"
+    assert "h3" not in done.stats, "others were begun"
+    hosts[2].assert_same(before)
+
+
+def test_a_failure_ends_it_for_the_next_batch(fleet, hosts):
+    """One of two is enough."""
+    user = "{{ 'nobody-there' if inventory_hostname == 'h1' else 'daemon' }}"
+    variables = {**ROLES, "isolated_daemon_user": user, "roll_out_batches": [2, 1]}
+    done = fleet.run_playbook(EXAMPLE, variables, fails=True)
+    assert done.failed("h1") == 1 and done.changed("h2") == 1
+    assert "h3" not in done.stats, "others were begun"
