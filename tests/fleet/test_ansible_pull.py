@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -106,6 +107,19 @@ def puller(host, wheels):
     return host
 
 
+def write_units(host):
+    """Put the units of docs/scale.md on the host, with the test's repository in them; return their paths."""
+    text = (pathlib.Path(playbooks.collections()) / COLLECTION / "docs/scale.md").read_text()
+    (units,) = re.findall("```ini\n(# /etc/systemd/system/.*?)```", text, re.DOTALL)
+    parts = re.split(r"^# (/etc/\S+)\n", units, flags=re.MULTILINE)[1:]
+    found = dict(zip(parts[::2], parts[1::2]))
+    for path, unit in found.items():
+        host.write(path, unit.replace("https://git.example.com/", f"git://{CONTROLLER}/"))
+    complaints = host.ssh("systemd-analyze verify %s 2>&1 || :" % " ".join(found))
+    assert "site." not in complaints, complaints
+    return list(found)
+
+
 def test_a_host_configures_itself(fleet, site, puller):
     host = puller
     before = host.snapshot()
@@ -126,9 +140,12 @@ def test_a_host_configures_itself(fleet, site, puller):
     assert "changed=0 " in host.ssh(PULL)
 
     site.publish({"isolated_daemon_name": "app", "isolated_daemon_state": "absent"})
-    # As a timer would start it: without a login, and without its environment.
-    said = host.ssh(f"systemd-run --quiet --wait --collect --pipe sh -c '{PULL}'")
-    assert "changed=1 " in said
+    # As its timer would start it: without a login, and without the environment of one.
+    paths = write_units(host)
+    assert "site.timer" in host.ssh("systemctl daemon-reload && systemctl enable --now site.timer 2>&1")
+    host.ssh("systemctl start site.service")
+    assert "changed=1 " in host.ssh("journalctl --no-pager -o cat -u site.service")
+    host.ssh("systemctl disable --quiet --now site.timer && rm %s && systemctl daemon-reload" % " ".join(paths))
     host.assert_same(before, "something was left behind")
 
 
