@@ -10,7 +10,7 @@ CACHE := $(CURDIR)/.cache
 COLLECTIONS := $(CACHE)/collections
 INSTALLED := $(COLLECTIONS)/ansible_collections/linuxnet/netns/MANIFEST.json
 # Directories too: their time changes when a file goes.
-SOURCES := galaxy.yml $(wildcard *.md LICENSE) \
+SOURCES := galaxy.yml ansible.cfg $(wildcard *.md LICENSE) \
     $(shell find meta plugins roles playbooks docs extensions -name __pycache__ -prune -o -print 2>/dev/null)
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin

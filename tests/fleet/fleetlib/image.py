@@ -29,6 +29,8 @@ PACKAGES = (
     "curl",
     "dbus",
     "firewalld",
+    # For ansible-pull.
+    "git",
     "iproute2",
     "iputils-ping",
     # What polkitd (of firewalld) asks for by a virtual name, which debootstrap does not resolve.

@@ -136,5 +136,8 @@ def _replace(path, text):
 
 
 def _write(path, text):
-    with open(path, "w") as file:
+    """Whoever reads it meanwhile finds the old text or the new one."""
+    new = "%s.new" % path
+    with open(new, "w") as file:
         file.write(text)
+    os.replace(new, path)
