@@ -30,6 +30,7 @@ PACKAGES = (
     "dbus",
     "firewalld",
     "iproute2",
+    "iptables",
     "iputils-ping",
     # What polkitd (of firewalld) asks for by a virtual name, which debootstrap does not resolve.
     "libpam-systemd",
