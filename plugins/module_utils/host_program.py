@@ -99,7 +99,13 @@ def source() -> dict[str, str]:
 def _text(name: str) -> str:
     full_name = f"{__package__}.{name}"
     spec = importlib.util.find_spec(full_name)
-    text = spec.loader.get_source(full_name) if spec and spec.loader else None  # type: ignore[attr-defined]
+    text = None
+    if spec and spec.loader:
+        text = spec.loader.get_source(full_name)  # type: ignore[attr-defined]
+        if text is None:
+            # Mitogen's importer has a source once the module was made; making it does not run it.
+            importlib.util.module_from_spec(spec)
+            text = spec.loader.get_source(full_name)  # type: ignore[attr-defined]
     if text is None:
         raise SystemRefused(f"the source of {full_name} cannot be read, and so the host cannot get a copy of it")
     return text
