@@ -8,7 +8,7 @@ The result is the same in all ways: a namespace, a veth pair, NAT, one port forw
 service of systemd in it (IPv4; the others' do not come back after a reboot, ours does).
 
 ours      the playbook linuxnet.netns.isolated_daemon
-usual     a role of 24 tasks (rivals/roles/usual): commands with guards, and Ansible's own modules
+usual     a role of 22 tasks (rivals/roles/usual): commands with guards, and Ansible's own modules
 script    one idempotent shell script, sent as one task (rivals/isolate.sh)
 ssh       the same script over plain ssh, 50 hosts at a time: a floor
 ping      a play with nothing but one ansible.builtin.ping: another floor
@@ -359,7 +359,7 @@ def main():
     if not given.report:
         there = lifecycle.find(given.name).record.exists()
         try:
-            benchmark(given, figures)
+            benchmark(given, figures, there)
         finally:
             if not there:
                 lifecycle.down(lifecycle.find(given.name))
@@ -371,7 +371,7 @@ def main():
         sys.exit(1)
 
 
-def benchmark(given, figures):
+def benchmark(given, figures, there):
     lifecycle.up(layout.Layout(given.name), max(size for size, _repetitions in given.sizes), say)
     fleet = Fleet(given.name)
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="benchmark-", dir=fleet.layout.state))
@@ -379,6 +379,9 @@ def benchmark(given, figures):
         bench = Bench(fleet, scratch)
         bench.controller.around([])  # there from now on
         bench.everywhere(len(fleet), daemons.install)
+        if there:  # what a run that was interrupted has left
+            for way in ("ours", "script"):
+                bench.clean(way, len(fleet))
         figures["about"] = about()
         figures["profile"] = fleet_profile.profile(bench, VARIABLES)
         measure(bench, given, figures)

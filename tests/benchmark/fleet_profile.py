@@ -47,7 +47,7 @@ found = module_loader.find_plugin_with_context(name)
 arguments.update(
     _ansible_check_mode=False, _ansible_no_log=False, _ansible_debug=False, _ansible_diff=False, _ansible_verbosity=0,
     _ansible_version=__version__, _ansible_module_name=name, _ansible_syslog_facility="LOG_USER",
-    _ansible_selinux_special_fs=[], _ansible_string_conversion_action="warn", _ansible_socket=None,
+    _ansible_selinux_special_fs=[], _ansible_socket=None,
     _ansible_shell_executable="/bin/sh", _ansible_keep_remote_files=False, _ansible_tmpdir=None,
     _ansible_remote_tmp="~/.ansible/tmp", _ansible_ignore_unknown_opts=False, _ansible_target_log_info=None,
     _ansible_tracebacks_for=[],
