@@ -4,8 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long it takes to give each host of a fleet an isolated daemon, ours and other ways, over SSH.
 
-The result is the same in all ways: a namespace, a veth pair, NAT, one port forwarded for TCP and UDP, and an unprivileged
-service of systemd in it (IPv4; the others' do not come back after a reboot, ours does).
+The result is the same in all ways: a namespace, a veth pair, NAT, one port forwarded for TCP and UDP, and an
+unprivileged service of systemd in it (IPv4; the others' do not come back after a reboot, ours does).
 
 ours      the playbook linuxnet.netns.isolated_daemon
 usual     a role of 22 tasks (rivals/roles/usual): commands with guards, and Ansible's own modules
@@ -13,12 +13,13 @@ script    one idempotent shell script, sent as one task (rivals/isolate.sh)
 ssh       the same script over plain ssh, 50 hosts at a time: a floor
 ping      a play with nothing but one ansible.builtin.ping: another floor
 
-Each is run twice on hosts that have nothing of it, on 1, 10 and 40 hosts, with Ansible's defaults, tuned (pipelining, 50
-forks, no facts) and under Mitogen; and ours on 10 hosts with one setting at a time changed. The ways take turns, so that a
-busy machine slows them all; ratios are of runs of the same round. Connections that an earlier run kept open are closed.
+Each is run twice on hosts that have nothing of it, on 1, 10 and 40 hosts, with Ansible's defaults, tuned (pipelining,
+50 forks, no facts) and under Mitogen; and ours on 10 hosts with one setting at a time changed. The ways take turns, so
+that a busy machine slows them all; ratios are of runs of the same round. Connections that an earlier run kept open are
+closed.
 
-Hosts are those of the test fleet (tests/fleet), all on this machine, which does the controller's work and the hosts'. The
-processor time of both is told apart by their cgroups.
+Hosts are those of the test fleet (tests/fleet), all on this machine, which does the controller's work and the hosts'.
+The processor time of both is told apart by their cgroups.
 
     tests/benchmark/fleet.py                            # all of it: an hour on two cores
     tests/benchmark/fleet.py --hosts 10 --settings tuned --repetitions 5
@@ -327,12 +328,12 @@ def about():
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description="Time of an isolated daemon on each host of a fleet, ours and otherwise.")
+    parser = argparse.ArgumentParser(description="Time of an isolated daemon on each host of a fleet.")
     parser.add_argument("--hosts", default="1,10,40", help="sizes of the fleet (%(default)s)")
     parser.add_argument("--repetitions", "-k", default="5,3,1", help="for each size, or one for all (%(default)s)")
     parser.add_argument("--settings", default=";".join(SETTINGS), help="separated by semicolons (all): %(default)s")
     parser.add_argument("--name", default=os.environ.get("LINUXNET_NETNS_FLEET_NAME") or "benchmark",
-                        help="name of the fleet (%(default)s); it is taken down in the end, unless it was there before")  # fmt: skip
+                        help="name of the fleet (%(default)s); goes in the end, unless it was there before")  # fmt: skip
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, default=FIGURES, help="where the figures go")
     parser.add_argument("--docs", metavar="DIR", type=pathlib.Path, default=HERE.parents[1] / "docs",
                         help="where benchmark.md and benchmark.svg go")  # fmt: skip

@@ -77,7 +77,8 @@ def _python(program, given):
     path = playbooks.collections()
     settings = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": path, "PYTHONPATH": path}
     command = [sys.executable, "-c", program]
-    return subprocess.run(command, input=json.dumps(given).encode(), stdout=subprocess.PIPE, env=settings, check=True).stdout
+    text = json.dumps(given).encode()
+    return subprocess.run(command, input=text, stdout=subprocess.PIPE, env=settings, check=True).stdout
 
 
 def options(variables):

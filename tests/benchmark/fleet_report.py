@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import pathlib
 import statistics
 
 WAYS = {"ours": "ours", "script": "a script, one task", "usual": "the usual role", "ping": "ping", "ssh": "plain ssh"}
@@ -23,79 +24,8 @@ TARGETS = (
 )
 TARGETS_AT = 10
 
-TEXT = """<!-- SPDX-License-Identifier: GPL-3.0-or-later -->
-<!-- Written by tests/benchmark/fleet.py from its figures: an edit by hand is lost. -->
-# Benchmark
-
-How long a fleet takes to get an isolated daemon on every host: a namespace, a veth pair, NAT, one port forwarded for TCP and UDP, and
-an unprivileged systemd service. `make benchmark-fleet` measures it on any machine, on the [test fleet](../tests/fleet/README.md).
-
-![seconds of the second run, by hosts, settings and way](benchmark.svg)
-
-## The ways
-
-| | |
-|---|---|
-| ours | the playbook `linuxnet.netns.isolated_daemon`: the check of the role's variables, and one task |
-| the usual role | {usual_tasks} tasks: `ip` commands with guards, `iptables`, `sysctl`, `template`, `systemd_service` ([rivals/roles/usual](../tests/benchmark/rivals/roles/usual/tasks/main.yml)) |
-| a script, one task | the same commands in a shell script that looks before it acts, in one `shell` task ([rivals/isolate.sh](../tests/benchmark/rivals/isolate.sh)) |
-| plain ssh | the same script over parallel `ssh`, without Ansible: a floor |
-| ping | a play of one `ansible.builtin.ping`: the least that a play with a module costs |
-
-All end in the same state, which is checked by traffic from outside, and the second run of each changes nothing. What ours does beyond
-that is in its time too: it installs what brings all of it back at boot, keeps a ledger, looks for conflicts first, is able to roll back,
-and looks at the running process afterwards. After a reboot the others have to be run again, and until then the host forwards
-everything.
-
-*Defaults* is Ansible without a configuration. *Tuned* is pipelining, 50 forks and no fact gathering. *Mitogen* is `mitogen_linear`,
-50 forks and no fact gathering. Facts are gathered under the defaults by the usual role only: the other plays say that they need none.
-
-## Targets
-
-{hosts} hosts, medians of the ratios within a round.
-
-{targets}
-
-{verdict}
-
-## Seconds
-
-Medians: first run / second run. Each begins without open connections.
-
-{seconds}
-
-## Processor time
-
-Seconds of the second run: of the controller, and of all hosts together.
-
-{processor}
-
-## One setting at a time
-
-Ours on {hosts} hosts; the ratio is to a ping play with the same settings in the same round.
-
-{knobs}
-
-## Where the rest goes
-
-One module on one host with nothing to do, timed there, without Ansible and SSH. Imports are from one run under `-X importtime`, which
-itself takes time.
-
-{profile}
-
-{causes}
-
-## How to read it
-
-* Compare within a table, not with another machine's. Hosts and controller are on one machine here, so 10 hosts share its {cores}
-  cores with the controller: a real fleet's hosts work at the same time, and what is left is mostly the controller's processor time.
-* Ratios are steadier than seconds. Wall time drifts when others use the machine; the ways take turns, and ratios are taken within a round.
-* Round trips cost nothing here. With a distant fleet each task adds several, so the usual role falls behind further.
-* A first run starts the daemon and waits until it stays up.
-
-Taken {date}: ansible-core {ansible}, Python {python}, Mitogen {mitogen}, Linux {kernel}, {processor_model}, {cores} cores; rounds:
-{rounds}. All figures are in [tests/benchmark/fleet.json](../tests/benchmark/fleet.json).
-"""
+#: The document, with the tables' names in braces.
+TEXT = pathlib.Path(__file__).with_suffix(".md")
 
 
 class Figures:
@@ -183,11 +113,12 @@ def _knobs(figures):
         case = (TARGETS_AT, settings, way)
         if figures.median(*case, "second") is None:
             continue
-        ratios = [figures.ratio(TARGETS_AT, settings, (way, stage), ("ping", "second")) for stage in ("first", "second")]
+        stages = ("first", "second")
+        ratios = [figures.ratio(TARGETS_AT, settings, (way, stage), ("ping", "second")) for stage in stages]
         rows.append(
             (
                 TITLES.get(settings, settings),
-                *(_seconds(figures.median(*case, stage)) for stage in ("first", "second")),
+                *(_seconds(figures.median(*case, stage)) for stage in stages),
                 *("" if ratio is None else "%.2f" % ratio for ratio in ratios),
                 _seconds(figures.median(*case, "second", what="controller")),
             )
@@ -213,22 +144,23 @@ def _profile(found):
 def _causes(figures, found):
     """What the figures say about where ours loses to a ping play."""
     ping, ours = (found[name] for name in found if name != "interpreter")
-    imports = sum(ours["imports"].values()) - sum(ping["imports"].values())
-    own = ours["imports"].get("the collection", 0)
     wall = figures.median(TARGETS_AT, "tuned", "ours", "second")
     floor = figures.median(TARGETS_AT, "tuned", "ping", "second")
     text = (
-        "On a host ours takes %.0f ms more than `ping`. About %.0f ms of that are imports, %.0f ms of the collection's own files, which "
-        "Ansible sends as source, to be unpacked and compiled by every run; the rest is the work: reading the host, and comparing."
-        % (ours["ms"] - ping["ms"], imports, own)
+        "On a host ours takes %.0f ms more than `ping`. The collection's own files are %.0f ms of its imports: Ansible "
+        "sends them as source, to be unpacked and compiled by every run. What is not imports is the work: reading the "
+        "host, and comparing." % (ours["ms"] - ping["ms"], ours["imports"].get("the collection", 0))
     )
     if wall is None or floor is None:
         return text
-    managed = [figures.median(TARGETS_AT, "tuned", way, "second", what="managed") for way in ("ours", "ping")]
-    controller = [figures.median(TARGETS_AT, "tuned", way, "second", what="controller") for way in ("ours", "ping")]
+    managed, controller = (
+        [figures.median(TARGETS_AT, "tuned", way, "second", what=what) for way in ("ours", "ping")]
+        for what in ("managed", "controller")
+    )
     return text + (
-        "\n\nTuned, on %d hosts, the second run takes %.1f s more than a ping play. It has %.1f s more of processor time on the hosts and %.1f s "
-        "more on the controller (a second task for each host: the role's variables are checked there), all of it on the same cores."
+        "\n\nTuned, on %d hosts, the second run takes %.1f s more than a ping play: %.1f s more of processor time on the "
+        "hosts, and %.1f s more on the controller, which sends more and has a second task for each host (the check of the "
+        "role's variables). All of it runs on the same cores here."
         % (TARGETS_AT, wall - floor, managed[0] - managed[1], controller[0] - controller[1])
     )
 
@@ -247,7 +179,7 @@ def report(given):
     targets, missed = _targets(figures)
     tasks = [run["tasks"] for run in figures.runs if run["way"] == "usual" and run["stage"] == "second"]
     # Facts are a task more under the defaults.
-    text = TEXT.format(
+    text = TEXT.read_text().format(
         usual_tasks=min(tasks) if tasks else "many",
         hosts=TARGETS_AT,
         targets=targets,
@@ -332,6 +264,7 @@ def plot(figures):
     return (
         "<!-- SPDX-License-Identifier: GPL-3.0-or-later -->\n"
         "<!-- Written by tests/benchmark/fleet.py from its figures: an edit by hand is lost. -->\n"
-        '<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="11">\n%s\n</svg>\n'
+        '<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="11">\n'
+        "%s\n</svg>\n"
         % (width, TOP + HEIGHT + 55, "\n".join(parts))
     )
