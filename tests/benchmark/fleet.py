@@ -333,7 +333,7 @@ def arguments():
     parser.add_argument("--repetitions", "-k", default="5,3,1", help="for each size, or one for all (%(default)s)")
     parser.add_argument("--settings", default=";".join(SETTINGS), help="separated by semicolons (all): %(default)s")
     parser.add_argument("--name", default=os.environ.get("LINUXNET_NETNS_FLEET_NAME") or "benchmark",
-                        help="name of the fleet (%(default)s); goes in the end, unless it was there before")  # fmt: skip
+                        help="name of the fleet (%(default)s); taken down unless it was up")  # fmt: skip
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, default=FIGURES, help="where the figures go")
     parser.add_argument("--docs", metavar="DIR", type=pathlib.Path, default=HERE.parents[1] / "docs",
                         help="where benchmark.md and benchmark.svg go")  # fmt: skip

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 
 from daemons import COMMAND, PORT
@@ -73,7 +74,7 @@ def said(outcome):
 
 
 #: What the kernel, or chance, chooses anew each time.
-_FLEETING = {"identity", "index", "mac", "pid", "processes", "counters", "packets", "bytes", "ansible_facts", "sysctls"}
+_FLEETING = {"identity", "index", "mac", "pid", "processes", "counters", "packets", "bytes", "sockets"}
 
 
 def _lasting(value):
@@ -88,6 +89,12 @@ def _lasting(value):
         return [_lasting(below) for below in value]
     # Link-local addresses are made of random MAC addresses.
     return "fe80::" if isinstance(value, str) and value.startswith("fe80::") else value
+
+
+def difference(one, other):
+    """Lines (str) in which two answers of live() differ; empty if they don't."""
+    texts = [json.dumps(said, indent=1, sort_keys=True).splitlines() for said in (one, other)]
+    return "\n".join(difflib.unified_diff(*texts, "one", "other", lineterm=""))
 
 
 def live(host, **way):

@@ -21,7 +21,8 @@ def test_every_module_says_the_same_in_all_ways(host):
     before = host.snapshot()
     plain = every_module.live(host, user="root", pipelining=True)
     for name, way in WAYS.items():
-        assert every_module.live(host, **way) == plain, name
+        difference = every_module.difference(plain, every_module.live(host, **way))
+        assert not difference, "%s:\n%s" % (name, difference)
         host.assert_same(before, "something was left behind, as " + name)
     # Files that were sent are gone.
     assert host.ssh("find /root/.ansible /home/admin/.ansible -type f 2>/dev/null || :") == ""
