@@ -39,7 +39,7 @@ for process in pathlib.Path("/proc").glob("[0-9]*"):
         continue
     if status["State"].split()[0] == "Z":
         children[status["PPid"].strip()] += 1
-    if not words[0].startswith(b"mitogen:"):
+    if b"(mitogen:" not in words[0]:
         continue
     kinds = collections.Counter(link(file).split(":")[0] for file in (process / "fd").iterdir())
     found[process.name] = {
