@@ -74,7 +74,7 @@ def said(outcome):
 
 
 #: What the kernel, or chance, chooses anew each time.
-_FLEETING = {"identity", "index", "mac", "pid", "processes", "counters", "packets", "bytes", "sockets"}
+_FLEETING = {"identity", "index", "mac", "pid", "processes", "counters", "packets", "bytes", "sockets", "flags"}
 
 
 def _lasting(value):

@@ -45,7 +45,7 @@ class Supervisor:
             network.connect(self.host)
             self._start()
             boots += 1
-            _write(self.host.boots, str(boots))
+            _replace(self.host.boots, str(boots))
             status = self.process.wait()
             self.process = None
             # What nspawn may have left when its power was cut.
@@ -126,6 +126,13 @@ class Supervisor:
         # Ordered while there was nothing to strike.
         if self.order is not None:
             self.host_cgroup.strike()
+
+
+def _replace(path, text):
+    """Others read the file at any time."""
+    new = path.with_suffix(".new")
+    _write(new, text)
+    new.rename(path)
 
 
 def _write(path, text):
