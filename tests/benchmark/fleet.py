@@ -23,7 +23,8 @@ The processor time of both is told apart by their cgroups.
 
     tests/benchmark/fleet.py                            # all of it: an hour on two cores
     tests/benchmark/fleet.py --hosts 10 --settings tuned --repetitions 5
-    tests/benchmark/fleet.py --hosts 10,40 --repetitions 3,1 --add
+    tests/benchmark/fleet.py --hosts 10,40 --repetitions 3,1 --add      # more rounds to the figures there are
+    tests/benchmark/fleet.py --hosts 40 --ways ping,ours --settings "tuned;mitogen"
     tests/benchmark/fleet.py --report                   # docs/benchmark.md and docs/benchmark.svg again
 
 Figures go to tests/benchmark/fleet.json, and docs/benchmark.md and docs/benchmark.svg are made of it.
@@ -42,6 +43,7 @@ import platform
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -266,8 +268,9 @@ def cases(given):
         for settings in BASE:
             if settings in given.settings:
                 floor = ["ssh"] if settings == "tuned" else []
-                found.append((size, settings, ["ping", "ours", "script", "usual", *floor], repetitions))
-        if size == KNOBS_AT:
+                ways = [way for way in ["ping", "ours", "script", "usual", *floor] if way in given.ways]
+                found.append((size, settings, ways, repetitions))
+        if size == KNOBS_AT and "ours" in given.ways:
             others = [settings for settings in SETTINGS if settings not in BASE and settings in given.settings]
             found += [(size, settings, ["ping", "ours, by the role"], repetitions) for settings in others]
     return found
@@ -332,6 +335,7 @@ def arguments():
     parser.add_argument("--hosts", default="1,10,40", help="sizes of the fleet (%(default)s)")
     parser.add_argument("--repetitions", "-k", default="5,3,1", help="for each size, or one for all (%(default)s)")
     parser.add_argument("--settings", default=";".join(SETTINGS), help="separated by semicolons (all): %(default)s")
+    parser.add_argument("--ways", default="ping,ours,script,usual,ssh", help="which of them (%(default)s)")
     parser.add_argument("--name", default=os.environ.get("LINUXNET_NETNS_FLEET_NAME") or "benchmark",
                         help="name of the fleet (%(default)s); taken down unless it was up")  # fmt: skip
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, default=FIGURES, help="where the figures go")
@@ -345,6 +349,7 @@ def arguments():
     repetitions = [int(number) for number in given.repetitions.split(",")]
     given.sizes = list(zip(sizes, repetitions if len(repetitions) > 1 else repetitions * len(sizes)))
     given.settings = [name.strip() for name in given.settings.split(";")]
+    given.ways = given.ways.split(",")
     unknown = [name for name in given.settings if name not in SETTINGS]
     if unknown or len(repetitions) not in (1, len(sizes)):
         parser.error("unknown settings: %s" % unknown if unknown else "--repetitions: as many as --hosts, or one")
@@ -355,6 +360,8 @@ def arguments():
 
 def main():
     given = arguments()
+    # Whoever ends it finds no fleet left behind.
+    signal.signal(signal.SIGTERM, lambda *_about: sys.exit(143))
     kept = (given.add or given.report) and given.json.exists()
     figures = json.loads(given.json.read_text()) if kept else {"runs": []}
     if not given.report:

@@ -84,6 +84,12 @@ def _targets(figures):
     return _table(*rows), missed
 
 
+def _verdict(targets, missed):
+    if missed:
+        return "Missed: %s. The section on where the rest goes has the cause." % "; ".join(missed)
+    return "All are met." if "met" in targets else "Not measured: they are for %d hosts." % TARGETS_AT
+
+
 def _by_way(figures, cell):
     sizes = figures.sizes()
     rows = [("", *("%d host%s" % (size, "s" * (size > 1)) for size in sizes))]
@@ -169,7 +175,7 @@ def _rounds(figures):
     found = {}
     for run in figures.runs:
         found[run["hosts"]] = max(found.get(run["hosts"], 0), run["round"] + 1)
-    return ", ".join("%d for %d" % (found[size], size) for size in sorted(found)) + " hosts"
+    return ", ".join("%d of %d host%s" % (found[size], size, "s" * (size > 1)) for size in sorted(found))
 
 
 def report(given):
@@ -183,9 +189,7 @@ def report(given):
         usual_tasks=min(tasks) if tasks else "many",
         hosts=TARGETS_AT,
         targets=targets,
-        verdict="Missed: %s. The section on where the rest goes has the cause." % "; ".join(missed)
-        if missed
-        else "All are met.",
+        verdict=_verdict(targets, missed),
         seconds=_by_way(figures, lambda *case: _pair(figures, *case)),
         processor=_by_way(figures, lambda *case: _processor(figures, *case)),
         knobs=_knobs(figures),
