@@ -8,7 +8,7 @@ The result is the same in all ways: a namespace, a veth pair, NAT, one port forw
 unprivileged service of systemd in it (IPv4; the others' do not come back after a reboot, ours does).
 
 ours      the playbook linuxnet.netns.isolated_daemon
-usual     a role of 22 tasks (rivals/roles/usual): commands with guards, and Ansible's own modules
+usual     a role of 21 tasks (rivals/roles/usual): commands with guards, and Ansible's own modules
 script    one idempotent shell script, sent as one task (rivals/isolate.sh)
 ssh       the same script over plain ssh, 50 hosts at a time: a floor
 ping      a play with nothing but one ansible.builtin.ping: another floor

@@ -223,7 +223,7 @@ def plot(figures):
         return '<svg xmlns="http://www.w3.org/2000/svg"/>\n'
     low = 10 ** math.floor(math.log10(min(heights.values())))
     high = 10 ** math.ceil(math.log10(max(heights.values())))
-    width = LEFT + len(sizes) * (PANEL + GAP)
+    width = max(LEFT + len(sizes) * (PANEL + GAP), 720)  # the legend
     scale = HEIGHT / math.log10(high / low)
 
     def level(value):
