@@ -128,6 +128,13 @@ def say(text):
     print("benchmark: %s" % text, file=sys.stderr, flush=True)
 
 
+def busy_seconds():
+    """Processor time of the whole machine since it was started (float)."""
+    with open("/proc/stat") as lines:
+        user, nice, system, _idle, _waiting, *rest = map(int, next(lines).split()[1:])
+    return (user + nice + system + sum(rest[:2])) / os.sysconf("SC_CLK_TCK")
+
+
 def mitogen_strategies():
     """Directory (str) of Mitogen's strategy plugins, or None."""
     found = importlib.util.find_spec("ansible_mitogen")
@@ -182,7 +189,7 @@ class Bench:
         """Run it; return its wall time, processor times, and number of tasks and changes (dict)."""
         remote.end_kept_connections(self.layout)
         command = self.controller.around([*remote.inside(self.layout.controller), *self.command(way, size, variables)])
-        before = self.controller.cpu_seconds(), self.hosts.cpu_seconds()
+        before, busy = (self.controller.cpu_seconds(), self.hosts.cpu_seconds()), busy_seconds()
         start = time.perf_counter()
         done = subprocess.run(
             command,
@@ -201,6 +208,7 @@ class Bench:
             "controller": round(self.controller.cpu_seconds() - before[0], 3),
             "managed": round(self.hosts.cpu_seconds() - before[1], 3),
         }
+        found["others"] = round(max(0, busy_seconds() - busy - found["controller"] - found["managed"]), 3)
         tasks, changed = self._counted(way, done.stdout)
         if done.returncode or len(tasks) != size:
             raise SystemExit("%s: exit %d\n%s" % (shlex.join(command), done.returncode, done.stdout[-4000:]))

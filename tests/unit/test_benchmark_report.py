@@ -22,7 +22,7 @@ PROFILE = {"interpreter": {"ms": 20}, "ansible.builtin.ping": MODULE, "linuxnet.
 
 def figures(*runs):
     """Figures of runs (round, way, stage, seconds) with tuned settings on 10 hosts."""
-    shared = {"hosts": 10, "settings": "tuned", "controller": 1.0, "managed": 2.0, "tasks": 22, "changed": 0}
+    shared = {"hosts": 10, "settings": "tuned", "controller": 1.0, "managed": 2.0, "others": 0.0, "tasks": 22, "changed": 0}
     found = [{**shared, "round": turn, "way": way, "stage": stage, "wall": wall} for turn, way, stage, wall in runs]
     return {"about": ABOUT, "profile": PROFILE, "runs": found}
 
@@ -33,15 +33,15 @@ def test_ratios_are_taken_within_a_round():
     busy = (1, "ping", "second", 20), (1, "ours", "second", 28)
     given = figures(*quiet, *busy)
     text, _plot, missed = fleet_report.report(given)
-    assert "| second run, against a ping play | tuned | 1.45 | ≤ 1.5 | met |" in text
+    assert "| second run, against a ping play | tuned | 1.45 | ≤ 1.5 | met | 1.00 |" in text
     assert missed == []
 
 
 def test_a_target_that_is_missed_is_said():
     given = figures((0, "ping", "second", 2), (0, "ours", "second", 3.1), (0, "usual", "second", 25))
     text, _plot, missed = fleet_report.report(given)
-    assert "| second run, against a ping play | tuned | 1.55 | ≤ 1.5 | **missed** |" in text
-    assert "| the usual role's second run, against ours | tuned | 8.06 | ≥ 8 | met |" in text
+    assert "| second run, against a ping play | tuned | 1.55 | ≤ 1.5 | **missed** | 1.00 |" in text
+    assert "| the usual role's second run, against ours | tuned | 8.06 | ≥ 8 | met | 1.00 |" in text
     assert missed == ["second run, against a ping play (tuned): 1.55, not ≤ 1.5"]
     assert missed[0] in text
 
