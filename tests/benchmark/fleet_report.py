@@ -84,7 +84,8 @@ def _targets(figures):
         work = figures.ratio(TARGETS_AT, settings, upper, lower, ("controller", "managed"))
         met = ratio >= limit if at_least else ratio <= limit
         sign = "≥" if at_least else "≤"
-        rows.append((name, TITLES[settings], "%.2f" % ratio, "%s %s" % (sign, limit), "met" if met else "**missed**", "%.2f" % work))
+        verdict = "met" if met else "**missed**"
+        rows.append((name, TITLES[settings], "%.2f" % ratio, "%s %s" % (sign, limit), verdict, "%.2f" % work))
         if not met:
             missed.append("%s (%s): %.2f, not %s %s" % (name, TITLES[settings], ratio, sign, limit))
     return _table(*rows), missed
