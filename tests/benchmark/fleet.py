@@ -285,7 +285,7 @@ def cases(given):
 
 
 def measure(bench, given, figures):
-    """Append to figures["runs"], round by round; the file is written after each."""
+    """Append to figures["runs"], round by round; the file is written after each way."""
     runs = figures["runs"]
     todo = cases(given)
     earlier = {}
@@ -306,7 +306,7 @@ def measure(bench, given, figures):
                     say("%2d hosts, %s, %s, %s run: %.1f s" % (size, settings, way, stage, found["wall"]))
                     entry = {"hosts": size, "settings": settings, "way": way, "stage": stage, "round": number}
                     runs.append({**entry, **found})
-            write(given.json, figures)
+                write(given.json, figures)
 
 
 def write(path, figures):
