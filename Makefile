@@ -27,7 +27,7 @@ MOLECULE_ARGS ?= --all
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 .PHONY: setup
 setup: ## install what is missing, here (.venv) and on the system
@@ -83,6 +83,10 @@ matrix: setup-test build root ## unit and integration tests on every Python and 
 benchmark: setup-test build root ## time against other ways to do it (root)
 	@python tests/benchmark/topology_scale.py $(BENCHMARK_ARGS)
 
+.PHONY: benchmark-fleet
+benchmark-fleet: setup-benchmark build root ## time against other ways on a fleet (root; BENCHMARK_ARGS='--hosts 1')
+	@python tests/benchmark/fleet.py $(BENCHMARK_ARGS)
+
 .PHONY: build
 build: setup-run $(INSTALLED) ## the tarball, installed into .cache/collections
 
@@ -100,8 +104,8 @@ changelog: setup-lint build ## bring CHANGELOG.md up to date from changelogs/fra
 clean: ## remove all that these targets made in the checkout
 	rm -rf .venv .cache .ansible .hypothesis tests/output
 
-.PHONY: setup-run setup-test setup-lint setup-fleet
-setup-run setup-test setup-lint setup-fleet: setup-%:
+.PHONY: setup-run setup-test setup-lint setup-fleet setup-benchmark
+setup-run setup-test setup-lint setup-fleet setup-benchmark: setup-%:
 	@scripts/setup $*
 
 .PHONY: root

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import ast
+import importlib.abc
+import importlib.machinery
 import json
 from pathlib import Path
 from unittest import mock
@@ -17,6 +19,7 @@ from ansible_collections.linuxnet.netns.plugins.module_utils.errors import (
     InvalidOption,
     LedgerUnreadable,
     StepFailed,
+    SystemRefused,
 )
 from ansible_collections.linuxnet.netns.plugins.module_utils.ledger import PATH
 from model_kernel import ModelKernel
@@ -269,6 +272,38 @@ def test_the_source_is_what_the_files_say():
     assert source["linuxnet_netns/doors/nft.py"] == (ROOT / "doors/nft.py").read_text()
     packages = {name.split(".")[0] for name in host_program.MODULES if "." in name}
     assert len(source) == len(host_program.MODULES) + len(packages)
+
+
+def test_a_loader_that_has_sources_only_of_what_was_made():
+    """Mitogen's importer fetches a module when it makes it, and before that has no source."""
+    executed = []
+
+    class Importer(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+        def __init__(self, serves):
+            self.serves = serves
+            self.fetched = set()
+
+        def find_spec(self, name, path=None, target=None):
+            return importlib.machinery.ModuleSpec(name, self)
+
+        def create_module(self, spec):
+            self.fetched.add(spec.name)
+
+        def exec_module(self, module):
+            executed.append(module)
+
+        def get_source(self, name):
+            return "# source of " + name if self.serves and name in self.fetched else None
+
+    def source(importer):
+        with mock.patch("importlib.util.find_spec", importer.find_spec):
+            return host_program.source()
+
+    found = source(Importer(serves=True))
+    assert found["linuxnet_netns/doors/nft.py"] == "# source of %s.doors.nft" % host_program.__package__
+    assert executed == []
+    with pytest.raises(SystemRefused, match="the source of .*module_utils.apply cannot be read"):
+        source(Importer(serves=False))
 
 
 def test_the_interpreter_is_called_by_a_name_that_outlives_upgrades():

@@ -77,6 +77,14 @@ class Cgroup:
                 continue
         return found
 
+    def cpu_seconds(self):
+        """Processor time of all that ever ran in it and below (float)."""
+        for line in (self._unified / "cpu.stat").read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name == "usage_usec":
+                return int(value) / 1e6
+        raise FleetError("no usage_usec in %s/cpu.stat" % self._unified)
+
     def strike(self):
         """Send SIGKILL to every process in it and below; don't wait."""
         try:

@@ -32,6 +32,7 @@ PACKAGES = (
     # For ansible-pull.
     "git",
     "iproute2",
+    "iptables",
     "iputils-ping",
     # What polkitd (of firewalld) asks for by a virtual name, which debootstrap does not resolve.
     "libpam-systemd",
