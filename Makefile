@@ -22,7 +22,8 @@ export PYTHONPATH := $(COLLECTIONS)
 WORKERS ?= auto
 # e.g. make unit PYTEST_ARGS='-k veth -x'
 PYTEST_ARGS ?=
-FLEET_ARGS ?=
+# FLEET_ARGS= runs all of them, those that take minutes or need an index of packages too.
+FLEET_ARGS ?= -m 'not slow'
 MOLECULE_ARGS ?= --all
 
 .PHONY: help

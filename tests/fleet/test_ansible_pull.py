@@ -18,6 +18,9 @@ from daemons import PORT, VARIABLES, assert_isolated, assert_published, install
 from fleetlib import playbooks, remote
 from fleetlib.testing import CommandFailed
 
+#: Not part of `make test`.
+pytestmark = pytest.mark.slow
+
 COLLECTION = "ansible_collections/linuxnet/netns"
 CONTROLLER = "172.30.0.1"
 #: The playbook of the repository, and an inventory for all hosts, of which each takes its own part.

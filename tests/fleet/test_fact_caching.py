@@ -20,6 +20,9 @@ import pytest
 from fleetlib import kernel, playbooks, remote
 from fleetlib.cgroups import Cgroup
 
+#: Not part of `make test`.
+pytestmark = pytest.mark.slow
+
 REDIS_PORT = 6379
 #: What a host would say that is none of ours.
 WRONG = {

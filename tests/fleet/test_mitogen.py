@@ -14,6 +14,9 @@ import every_module
 import pytest
 from every_module import task
 
+#: Not part of `make test`.
+pytestmark = pytest.mark.slow
+
 MITOGEN = {
     "ANSIBLE_STRATEGY": "mitogen_linear",
     "ANSIBLE_STRATEGY_PLUGINS": str(pathlib.Path(ansible_mitogen.__file__).parent / "plugins" / "strategy"),

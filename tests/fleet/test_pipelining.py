@@ -9,6 +9,9 @@ import daemons
 import every_module
 import pytest
 
+#: Not part of `make test`.
+pytestmark = pytest.mark.slow
+
 WAYS = {
     "root, no pipelining": {"user": "root", "pipelining": False},
     "admin": {"user": "admin", "pipelining": True},

@@ -11,6 +11,9 @@ import pytest
 from daemons import PORT, VARIABLES, assert_isolated, install
 from fleetlib import playbooks
 
+#: Not part of `make test`.
+pytestmark = pytest.mark.slow
+
 EXAMPLE = pathlib.Path(playbooks.collections()) / "ansible_collections/linuxnet/netns/docs/examples/roll_out.yml"
 #: The controller, which looks afterwards, is not where the default route leads.
 ROLES = {**VARIABLES, "isolated_daemon_uplink": ["eth0", "mgmt0"], "roll_out_port": PORT}

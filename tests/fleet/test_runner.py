@@ -16,6 +16,9 @@ from daemons import PLAYBOOK, VARIABLES, assert_isolated, assert_published, inst
 from fleetlib import playbooks, remote
 from fleetlib.inventory import environment, inventory
 
+#: Not part of `make test`.
+pytestmark = pytest.mark.slow
+
 #: What AWX does with a job: a directory with inventory, variables and settings, and a run in there.
 SCRIPT = """
 import json, sys
