@@ -84,6 +84,9 @@ class Journal:
             try:
                 if not change.item.DEFERRED:
                     self._system.systemd.going_down()
+            except (NetnsError, OSError) as error:
+                trouble.append(str(error))
+            try:
                 change.item.apply(self._system, change.after, before)
             except (NetnsError, OSError) as error:
                 trouble.append(f"{change.item}: {error}")

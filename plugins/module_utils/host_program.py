@@ -86,8 +86,10 @@ _SYSTEM_PYTHON = "/usr/bin/python3"
 
 
 def interpreter() -> str:
-    """The Python that runs this, and so has pyroute2: the system's by the name that outlives an upgrade."""
-    if not sys.executable or os.path.realpath(sys.executable) == os.path.realpath(_SYSTEM_PYTHON):
+    """The Python that runs this, and so has pyroute2: the system's by the name that outlives an upgrade. That of a
+    virtual environment is often a link to the system's, but has packages of its own."""
+    virtual = sys.prefix != sys.base_prefix
+    if not sys.executable or (not virtual and os.path.realpath(sys.executable) == os.path.realpath(_SYSTEM_PYTHON)):
         return _SYSTEM_PYTHON
     return sys.executable
 

@@ -278,6 +278,22 @@ def test_ansibles_python_is_not_the_systems(fleet, running, attacker):
     assert_all_there(fleet, host, attacker)
 
 
+def test_only_ansibles_python_has_pyroute2(fleet, host, attacker):
+    """A virtual environment, whose python is a link to the system's: the command has to use the very same."""
+    install(host)
+    host.ssh(
+        "python3 -m venv --without-pip /opt/ansible && "
+        "mv /usr/lib/python3/dist-packages/pyroute2* /opt/ansible/lib/python3*/site-packages/"
+    )
+    variables = {**VARIABLES, "ansible_python_interpreter": "/opt/ansible/bin/python"}
+    assert host.run_playbook(PLAYBOOK, variables).changed() == 1
+    assert host.ssh("head -n 1 /usr/local/sbin/linuxnet-netns").strip() == "#!/opt/ansible/bin/python -IB"
+    assert host.run_playbook(PLAYBOOK, variables).changed() == 0
+    host.reboot()
+    assert host.booted() == "running"
+    assert_all_there(fleet, host, attacker)
+
+
 def test_two_runs_wait_for_each_other(running):
     """The command against a play: neither sees the other's work half done."""
     host, failures = running, []

@@ -154,6 +154,15 @@ def test_settling_does_not_wait_for_what_ends_with_a_namespace():
     assert system.acts == []
 
 
+def test_a_unit_that_does_not_stop_keeps_nothing_else_from_being_undone():
+    machine = Machine()
+    journal = Journal(machine)
+    journal.carry_out([change(0, None, 1), change(1, None, 1)])
+    machine.systemd.going_down.side_effect = [REFUSED, None]
+    assert journal.undo() == ["no room"]
+    assert machine == {}
+
+
 def test_what_is_deferred_goes_down_before_what_it_stands_on_and_comes_up_last():
     class Deferred(Thing):
         DEFERRED = True

@@ -9,6 +9,7 @@ import ast
 import importlib.abc
 import importlib.machinery
 import json
+import sys
 from pathlib import Path
 from unittest import mock
 
@@ -308,6 +309,9 @@ def test_a_loader_that_has_sources_only_of_what_was_made():
 
 def test_the_interpreter_is_called_by_a_name_that_outlives_upgrades():
     with mock.patch("sys.executable", "/usr/bin/python3.42"), mock.patch("os.path.realpath", lambda path: "/same"):
-        assert host_program.interpreter() == "/usr/bin/python3"
+        with mock.patch("sys.prefix", sys.base_prefix):
+            assert host_program.interpreter() == "/usr/bin/python3"
+        with mock.patch("sys.prefix", "/opt/ansible"):  # a virtual environment, whose python is a link
+            assert host_program.interpreter() == "/usr/bin/python3.42"
     with mock.patch("sys.executable", "/opt/ansible/bin/python"), mock.patch("os.path.realpath", lambda path: path):
         assert host_program.interpreter() == "/opt/ansible/bin/python"

@@ -99,6 +99,34 @@ def test_each_act_is_one_call_for_all_units_in_a_safe_order():
     assert len(found.asked) == 5, "nothing is left to do"
 
 
+def test_what_is_asked_for_last_holds():
+    """A run that fails before its services were started takes back what it had asked for."""
+    found = Scripted()
+    found._check_alive = lambda *arguments: None
+    for name in ("a.service", "b.service"):
+        found.enable(name)
+        found.start(name)
+    found.disable("a.service")
+    found.stop("a.service")
+    found.settle()
+    assert found.asked == [
+        "systemctl --quiet stop -- a.service",
+        "systemctl --quiet --no-reload disable -- a.service",
+        "systemctl --quiet --no-reload enable -- b.service",
+        "systemctl --quiet daemon-reload",
+        "systemctl start -- b.service",
+    ]
+
+
+def test_a_refusal_is_not_repeated():
+    found = Scripted({"--quiet": (1, "", "no")})
+    found.stop("a.service")
+    with pytest.raises(SystemRefused):
+        found.going_down()
+    found.going_down()
+    assert len(found.asked) == 1
+
+
 def test_systemd_reads_again_what_was_disabled():
     found = Scripted()
     found.disable("a.service")

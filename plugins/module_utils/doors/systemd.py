@@ -143,6 +143,7 @@ class Systemd:
         self._files_changed = True
 
     def stop(self, unit: str) -> None:
+        self._take_back(unit, self._start, self._restart)
         if unit not in self._stopped:
             self._stop.append(unit)
 
@@ -151,28 +152,40 @@ class Systemd:
         self._forget.append(unit)
 
     def start(self, unit: str) -> None:
+        self._take_back(unit, self._stop)
         self._start.append(unit)
 
     def restart(self, unit: str) -> None:
+        self._take_back(unit, self._stop)
         self._restart.append(unit)
 
     def enable(self, unit: str) -> None:
+        self._take_back(unit, self._disable)
         self._enable.append(unit)
 
     def disable(self, unit: str) -> None:
+        self._take_back(unit, self._enable)
         self._disable.append(unit)
+
+    @staticmethod
+    def _take_back(unit: str, *requests: list[str]) -> None:
+        """What was asked for before and has not been done yet is asked for no more: a run that failed undoes it."""
+        for units in requests:
+            while unit in units:
+                units.remove(unit)
 
     def going_down(self) -> None:
         """Stop and disable what was asked for, before what it stands on (files, namespaces) goes."""
-        if self._stop:
-            self._systemctl("stop", self._stop)
-            self._stopped |= set(self._stop)
-        if self._forget:
-            self._call(["systemctl", "reset-failed", "--", *self._forget])  # most have not failed, which it refuses
-        if self._disable:
-            self._systemctl("disable", self._disable, "--no-reload")
-            self._files_changed = True
+        stop, forget, disable = self._stop, self._forget, self._disable
         self._stop, self._forget, self._disable = [], [], []
+        if stop:
+            self._systemctl("stop", stop)
+            self._stopped |= set(stop)
+        if forget:
+            self._call(["systemctl", "reset-failed", "--", *forget])  # most have not failed, which it refuses
+        if disable:
+            self._systemctl("disable", disable, "--no-reload")
+            self._files_changed = True
 
     def settle(self) -> None:
         """Enable, read changed files once, start and restart; raises SystemRefused with the last journal lines of a
