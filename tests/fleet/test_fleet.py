@@ -10,6 +10,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -313,3 +314,20 @@ def test_the_machines_own_network_is_untouched(fleet):
     assert "mgmt" not in mine["links"]
     named = os.listdir("/run/netns") if os.path.isdir("/run/netns") else []
     assert not [name for name in named if fleet.layout.name in name]
+
+
+def test_cgroups_that_come_and_go_are_listed(other):
+    """A session that ends while its host's processes are looked for is no error."""
+    top = Cgroup(other)
+    procs = pathlib.Path(top.around([])[4])
+    churn = "import os\nwhile True: [change(str(name)) for change in (os.mkdir, os.rmdir) for name in range(50)]"
+    busy = subprocess.Popen([sys.executable, "-c", churn], cwd=procs.parent)
+    try:
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            assert top.pids() == []
+    finally:
+        busy.terminate()
+        busy.wait()
+    top.remove()
+    assert not procs.parent.exists()

@@ -70,12 +70,17 @@ class Cgroup:
     def pids(self):
         """Processes in it and below."""
         found = []
-        for procs in self._unified.rglob("cgroup.procs"):
+        for path in self._below(self._unified):
             try:
-                found += [int(pid) for pid in procs.read_text().split()]
+                found += [int(pid) for pid in (path / "cgroup.procs").read_text().split()]
             except OSError:  # gone since it was listed
                 continue
         return found
+
+    @staticmethod
+    def _below(top):
+        """It and all below, what is inside first. A session may end meanwhile: os.walk passes over what has gone."""
+        return [pathlib.Path(path) for path, _, _ in os.walk(top, topdown=False)]
 
     def cpu_seconds(self):
         """Processor time of all that ever ran in it and below (float)."""
@@ -114,9 +119,8 @@ class Cgroup:
         for path in self._paths():
             while path.is_dir():
                 try:
-                    for below in sorted(path.rglob("*/"), reverse=True):
+                    for below in self._below(path):
                         below.rmdir()
-                    path.rmdir()
                 except FileNotFoundError:
                     continue
                 except OSError as error:  # busy until the last of its processes is reaped
