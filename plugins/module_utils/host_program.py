@@ -48,6 +48,7 @@ MODULES: tuple[str, ...] = (
     "doors.netns_mounts",
     "doors.nft",
     "doors.processes",
+    "doors.pyroute2_messages",
     "doors.systemd",
     "engine",
     "errors",

@@ -22,6 +22,7 @@ from typing import Any, Optional
 from ..errors import SystemRefused
 from . import netlink_messages as wire
 from .in_namespace import in_namespaces, path_of
+from .pyroute2_messages import message_classes
 
 #: Marks our routes (`ip route show proto 196`) and policy rules; the number is free in rt_protos.
 ROUTE_PROTOCOL = 196
@@ -343,12 +344,7 @@ _SHAPES: dict[str, Any] = {}
 def encode(shape: str, fields: dict[str, Any], attributes: list) -> bytes:
     """The body of a message (without netlink's own header), by pyroute2's message classes."""
     if not _SHAPES:
-        from pyroute2.netlink.rtnl.fibmsg import fibmsg  # pylint: disable=import-outside-toplevel
-        from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg  # pylint: disable=import-outside-toplevel
-        from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg  # pylint: disable=import-outside-toplevel
-        from pyroute2.netlink.rtnl.rtmsg import rtmsg  # pylint: disable=import-outside-toplevel
-
-        _SHAPES.update(link=ifinfmsg, address=ifaddrmsg, route=rtmsg, rule=fibmsg)
+        _SHAPES.update(message_classes())
     message = _SHAPES[shape]()
     for name, value in fields.items():
         message[name] = value
