@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import InvalidOption
-from .router import router_topology
+from .router import dictionary, router_topology
 
 #: Without the role's prefix. Those of the namespace count only where the role builds it, which addresses ask for.
 _NAMESPACE = ("addresses", "gateways", "dns", "hosts", "nat", "interface", "peer_interface", "sysctls")
@@ -27,6 +27,8 @@ def isolated_daemon_topology(variables: Mapping[str, Any]) -> dict[str, list[dic
     name = str(given.get("name", ""))
     if not name:
         raise InvalidOption(f"{_PREFIX}name", None, "is missing", "give the daemon a name")
+    for key in ("environment", "hardening"):
+        dictionary(_PREFIX + key, given.get(key, {}))
     if ("command" in given) == ("unit" in given):
         raise InvalidOption(
             f"{_PREFIX}command",

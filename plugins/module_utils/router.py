@@ -81,7 +81,8 @@ class _Behind:
         return [(f"{self.where}.{option}[{number}]", text) for number, text in enumerate(values)]
 
     def namespace(self) -> dict[str, Any]:
-        return {"name": self.name, **{key: self.item[key] for key in ("dns", "hosts", "sysctls") if key in self.item}}
+        given = [key for key in ("dns", "hosts", "sysctls") if key in self.item]
+        return {"name": self.name, **{key: dictionary(f"{self.where}.{key}", self.item[key]) for key in given}}
 
     def veth(self) -> dict[str, Any]:
         inner = link_name(f"{self.where}.peer_interface", str(self.item.get("peer_interface", "eth0")))
@@ -200,6 +201,13 @@ def _required(where: str, item: Mapping[str, Any], key: str) -> Any:
     if key not in item:
         raise InvalidOption(f"{where}.{key}", None, "is missing", f"every item needs a {key}")
     return item[key]
+
+
+def dictionary(option: str, value: Any) -> Mapping[str, Any]:
+    """*value*, if it is a mapping. InvalidOption otherwise."""
+    if not isinstance(value, Mapping):
+        raise InvalidOption(option, value, "is not a dictionary", "write KEY: VALUE, each below the option")
+    return value
 
 
 def _list(option: str, value: Any) -> list[Any]:

@@ -172,8 +172,8 @@ def _causes(figures, found):
     )
     return text + (
         "\n\nTuned, on %d hosts, the second run takes %.1f s more than a ping play: %.1f s more of processor time on"
-        " the hosts, and %.1f s more on the controller, which sends more and has a second task for each host (the check"
-        " of the role's variables). All of it runs on the same cores here."
+        " the hosts, and %.1f s more on the controller, which sends more and works out the topology from the role's"
+        " variables. All of it runs on the same cores here."
         % (TARGETS_AT, wall - floor, managed[0] - managed[1], controller[0] - controller[1])
     )
 
