@@ -30,6 +30,8 @@ unprivileged user namespaces, iproute2 and nft, and an installed collection (`ma
     tests/benchmark/topology_scale.py                     # 100 and 500 namespaces, 5 repetitions each
     tests/benchmark/topology_scale.py --sizes 100 --profile
     tests/benchmark/topology_scale.py --python python3.9 --pyroute2 DIR --json figures.json
+    tests/benchmark/topology_scale.py --sizes 10,50,100,200,500 --publish     # docs/benchmark_namespaces.md and .svg
+    tests/benchmark/topology_scale.py --report                                # these again, from the figures there are
 """
 
 from __future__ import annotations
@@ -52,6 +54,11 @@ import time
 import zipfile
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent)]
+
+import topology_report  # noqa: E402
+
+FIGURES = REPOSITORY / "tests" / "benchmark" / "topology.json"
 COLLECTION = "ansible_collections.linuxnet.netns"
 STAGES = ("build", "again", "address", "forward", "absent")
 AIMS = {"build": 1.5, "again": 0.5}
@@ -275,8 +282,8 @@ def worker(size, profile):
     """One cycle of the engine, in this process: what is measured is converge(), nothing before it."""
     import importlib
 
-    import pyroute2  # noqa: F401  # the first write would import it
-
+    # The first write would load pyroute2's part.
+    importlib.import_module(COLLECTION + ".plugins.module_utils.doors.netlink").encode("link", {}, [])
     engine = importlib.import_module(COLLECTION + ".plugins.module_utils.engine")
     checked = importlib.import_module("ansible.module_utils.common.arg_spec").ArgumentSpecValidator
     spec = importlib.import_module(COLLECTION + ".plugins.module_utils.spec.netns_topology").OPTIONS
@@ -465,13 +472,20 @@ def row(*cells):
     print("| " + " | ".join(map(str, cells)) + " |")
 
 
+def publish():
+    """Write the documentation from its figures."""
+    text, plot = topology_report.report(json.loads(FIGURES.read_text()))
+    (REPOSITORY / "docs" / "benchmark_namespaces.md").write_text(text)
+    (REPOSITORY / "docs" / "benchmark_namespaces.svg").write_text(plot)
+
+
 def versions(python, path):
     tell = "import platform, pyroute2; print(platform.python_version(), pyroute2.__version__)"
     version, library = run([python, "-c", tell], env=environment(path)).split()
     return {
         "python": version, "pyroute2": library, "nft": run(["nft", "--version"]).split(" (")[0].strip(),
         "ip": run(["ip", "-V"]).strip().replace("ip utility, ", ""),
-        "kernel": platform.release(), "cores": os.cpu_count(),
+        "kernel": platform.release().split("-")[0], "cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d"),
     }  # fmt: skip
 
 
@@ -486,6 +500,8 @@ def arguments():
         help="where the collection is installed (.cache/collections)",
     )  # fmt: skip
     parser.add_argument("--json", metavar="FILE", help="also write all figures to FILE")
+    parser.add_argument("--publish", action="store_true", help="write all figures to where the documentation has them")
+    parser.add_argument("--report", action="store_true", help="measure nothing, only write the documentation again")
     parser.add_argument("--strict", action="store_true", help="fail if an aim is missed")
     parser.add_argument("--profile", type=int, nargs="?", const=25, default=0, metavar="LINES",
                         help="instead of timing, show where the engine's time goes")  # fmt: skip
@@ -500,6 +516,9 @@ def main():
     given = arguments()
     if given.worker:
         worker(given.sizes[0], given.profile)
+        return
+    if given.report:
+        publish()
         return
     if not given.inside:
         enter_sandbox()
@@ -531,9 +550,12 @@ def benchmark(given, path):
         figures = measure(ways, size, given.repetitions)
         results[str(size)] = summary(figures, module.peak)
     missed = report(results, about)
-    if given.json:
-        with open(given.json, "w", encoding="utf-8") as stream:
+    for file in ([given.json] if given.json else []) + ([FIGURES] if given.publish else []):
+        with open(file, "w", encoding="utf-8") as stream:
             json.dump({"about": about, "results": results}, stream, indent=1)
+            stream.write("\n")
+    if given.publish:
+        publish()
     if missed and given.strict:
         sys.exit(1)
 

@@ -161,3 +161,59 @@ def test_two_hundred_tasks_leave_the_interpreter_as_it_was(host, user):
     for about in second["processes"].values():
         assert about["networks"] == [second["of the host"]]
         assert about["dead children"] == 0
+
+
+#: What a module may leave behind, and where OBSERVE shows it.
+LEAKS = {
+    "descriptors": 'os.open("/dev/null", os.O_RDONLY)',
+    "threads": "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
+    "networks": "threading.Thread(target=move, daemon=True).start(); moved.wait()",
+    "dead children": "os.fork() or os._exit(0); time.sleep(0.2)",
+}
+LEAKING = """
+#!/usr/bin/python
+import ctypes, os, threading, time
+from ansible.module_utils.basic import AnsibleModule
+
+moved = threading.Event()
+
+def move():
+    ctypes.CDLL(None).unshare(0x40000000)
+    moved.set()
+    time.sleep(60)
+
+def main():
+    module = AnsibleModule({})
+    %s
+    module.exit_json(changed=False)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("what", LEAKS)
+def test_a_leak_would_be_seen(host, what, tmp_path):
+    """The comparison above can fail."""
+    (tmp_path / "leaking.py").write_text(LEAKING.lstrip() % LEAKS[what])
+    steps = [{"name": "Leak", "leaking": None}]
+    tasks = [_observe("Warm up"), *steps, _observe("First look"), *steps, _observe("Second look")]
+    outcome = host.run_playbook(every_module.play(tasks), variables={**MITOGEN, "ANSIBLE_LIBRARY": str(tmp_path)})
+    first, second = _seen(outcome, "First look"), _seen(outcome, "Second look")
+    assert first["processes"].keys() == second["processes"].keys()
+    if what == "networks":
+        assert any(len(about["networks"]) > 1 for about in second["processes"].values())
+    assert any(second["processes"][pid][what] != about[what] for pid, about in first["processes"].items())
+
+
+def test_a_python_without_pyroute2_is_named(host):
+    """Plain Ansible would start again by the system's Python, which Mitogen does not offer."""
+    host.ssh("python3 -m venv --without-pip /opt/bare")
+    try:
+        play = every_module.play([task("netns", every_module.NETNS, ignore_errors=True)])
+        facts = {"ansible_python_interpreter": "/opt/bare/bin/python"}
+        assert host.run_playbook(play, facts, check=True).task("netns").changed
+        refused = host.run_playbook(play, facts, check=True, variables=MITOGEN).task("netns").result["msg"]
+        assert "pyroute2 was not found" in refused and "interpreter" in refused
+    finally:
+        host.ssh("rm -r /opt/bare")

@@ -11,9 +11,16 @@ import pathlib
 import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("fleet_report", ROOT / "tests/benchmark/fleet_report.py")
-fleet_report = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(fleet_report)
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tests/benchmark" / (name + ".py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+fleet_report, topology_report = load("fleet_report"), load("topology_report")
 
 ABOUT = dict.fromkeys(("date", "ansible", "python", "kernel", "cores", "processor"), "1")
 MODULE = {"payload": {"program": 1000, "archive": 500, "files": 3}, "ms": 100, "imports": {"the collection": 9.0}}
@@ -65,3 +72,27 @@ def test_the_document_is_what_its_figures_give():
     text, plot, _missed = fleet_report.report(json.loads((ROOT / "tests/benchmark/fleet.json").read_text()))
     assert (ROOT / "docs/benchmark.md").read_text() == text, "run tests/benchmark/fleet.py --report"
     assert (ROOT / "docs/benchmark.svg").read_text() == plot, "run tests/benchmark/fleet.py --report"
+
+
+def test_the_document_about_namespaces_is_what_its_figures_give():
+    text, plot = topology_report.report(json.loads((ROOT / "tests/benchmark/topology.json").read_text()))
+    again = "run tests/benchmark/topology_scale.py --report"
+    assert (ROOT / "docs/benchmark_namespaces.md").read_text() == text, again
+    assert (ROOT / "docs/benchmark_namespaces.svg").read_text() == plot, again
+
+
+def test_growth_is_told_of_the_two_largest_sizes():
+    stages = topology_report.STAGES
+
+    def entry(ms):
+        wall = {"ms": {"module": dict.fromkeys(stages, ms), "ip": {"build": ms, "again": ms}}}
+        return {"wall": {**wall, "ratio": {"module build": 1.0}}, "peak_kb": {"build": 2048}}
+
+    about = dict.fromkeys(("repetitions", "date", "python", "pyroute2", "nft", "ip", "kernel", "cores"), "1")
+    about.update(compiled="200 (150)", zip="400 (300)")
+    given = {"about": about, "results": {"1": entry(100), "100": entry(1000), "500": entry(6000)}}
+    text, plot = topology_report.report(given)
+    assert "From 100 to 500 namespaces (5.0 times as many) time grows by: first run 6.0," in text
+    assert "| 500 | 12.0 |" in text
+    lines = list(xml.etree.ElementTree.fromstring(plot).iter("{http://www.w3.org/2000/svg}polyline"))
+    assert len(lines) == len(stages) + 1
