@@ -147,9 +147,7 @@ def _profile(found):
     rows.append(("files in it", *(found[name]["payload"]["files"] for name in modules)))
     rows.append(("the interpreter's start, ms", *("%.0f" % found["interpreter"]["ms"] for _name in modules)))
     for owner in dict.fromkeys(owner for name in modules for owner in found[name]["imports"]):
-        rows.append(
-            ("imports, %s, ms" % owner, *("%.0f" % found[name]["imports"].get(owner, 0) for name in modules))
-        )
+        rows.append(("imports, %s, ms" % owner, *("%.0f" % found[name]["imports"].get(owner, 0) for name in modules)))
     rows.append(("all of it, ms", *("%.0f" % found[name]["ms"] for name in modules)))
     return _table(*rows)
 
@@ -283,6 +281,5 @@ def plot(figures):
         "<!-- SPDX-License-Identifier: GPL-3.0-or-later -->\n"
         "<!-- Written by tests/benchmark/fleet.py from its figures: an edit by hand is lost. -->\n"
         '<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="11">\n'
-        "%s\n</svg>\n"
-        % (width, TOP + HEIGHT + 55, "\n".join(parts))
+        "%s\n</svg>\n" % (width, TOP + HEIGHT + 55, "\n".join(parts))
     )

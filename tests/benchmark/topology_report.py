@@ -118,9 +118,7 @@ def plot(results):
             '<circle cx="%s" cy="%s" r="3" fill="%s"/>' % (*place.split(","), colour) for place in places
         ]  # fmt: skip
         y = TOP + 14 + 20 * number
-        parts.append(
-            '<rect x="%d" y="%d" width="12" height="12" fill="%s"/>' % (LEFT + WIDTH + 20, y - 10, colour)
-        )
+        parts.append('<rect x="%d" y="%d" width="12" height="12" fill="%s"/>' % (LEFT + WIDTH + 20, y - 10, colour))
         write(LEFT + WIDTH + 38, y, name)
     return (
         "<!-- SPDX-License-Identifier: GPL-3.0-or-later -->\n"

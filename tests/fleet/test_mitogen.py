@@ -204,16 +204,3 @@ def test_a_leak_would_be_seen(host, what, tmp_path):
     if what == "networks":
         assert any(len(about["networks"]) > 1 for about in second["processes"].values())
     assert any(second["processes"][pid][what] != about[what] for pid, about in first["processes"].items())
-
-
-def test_a_python_without_pyroute2_is_named(host):
-    """Plain Ansible would start again by the system's Python, which Mitogen does not offer."""
-    host.ssh("python3 -m venv --without-pip /opt/bare")
-    try:
-        play = every_module.play([task("netns", every_module.NETNS, ignore_errors=True)])
-        facts = {"ansible_python_interpreter": "/opt/bare/bin/python"}
-        assert host.run_playbook(play, facts, check=True).task("netns").changed
-        refused = host.run_playbook(play, facts, check=True, variables=MITOGEN).task("netns").result["msg"]
-        assert "pyroute2 was not found" in refused and "interpreter" in refused
-    finally:
-        host.ssh("rm -r /opt/bare")
