@@ -52,3 +52,26 @@ assert all(encoded()) and set(there) <= set(loaded()) and sys.modules["pyroute2"
 
 def test_both_ways_write_the_same():
     run("before = encoded(); import pyroute2; netlink._SHAPES.clear(); assert encoded() == before")
+
+
+def test_a_facade_whose_modules_are_elsewhere_is_run(tmp_path):
+    # As pyroute2 0.6 is: the package itself has no modules, and makes aliases when it is imported.
+    (tmp_path / "pyroute2").mkdir()
+    (tmp_path / "pyroute2" / "__init__.py").write_text(
+        """
+import sys, types
+for name in ("ifinfmsg", "ifaddrmsg", "rtmsg", "fibmsg"):
+    module = types.ModuleType(name)
+    setattr(module, name, name + " of the facade")
+    sys.modules["pyroute2.netlink.rtnl." + name] = module
+for parent in ("pyroute2.netlink", "pyroute2.netlink.rtnl"):
+    sys.modules[parent] = types.ModuleType(parent)
+"""
+    )
+    run(
+        f"""
+sys.path.insert(0, {str(tmp_path)!r})
+assert pyroute2_messages.message_classes()["route"] == "rtmsg of the facade"
+assert not loaded()
+"""
+    )

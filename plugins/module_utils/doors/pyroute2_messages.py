@@ -24,17 +24,29 @@ _CLASSES = {"link": "ifinfmsg", "address": "ifaddrmsg", "route": "rtmsg", "rule"
 
 def message_classes() -> dict[str, Any]:
     """Classes by shape: link, address, route, rule. SystemRefused without pyroute2."""
-    there = _loaded()
-    if not there:
-        sys.modules[_PACKAGE] = _bare_package()
+    if _loaded():
+        return _classes()
+    sys.modules[_PACKAGE] = _bare_package()
     try:
-        modules = {shape: importlib.import_module(f"pyroute2.netlink.rtnl.{name}") for shape, name in _CLASSES.items()}
+        return _classes()
+    except ModuleNotFoundError:
+        _forget()
+        # Before 0.7 the package is a facade that has to be run: its modules are elsewhere, and aliased.
+        importlib.import_module(_PACKAGE)
+        return _classes()
     finally:
         # Whoever shares this interpreter (Mitogen) finds pyroute2 as if nobody had touched it.
-        if not there:
-            for name in _loaded():
-                del sys.modules[name]
+        _forget()
+
+
+def _classes() -> dict[str, Any]:
+    modules = {shape: importlib.import_module(f"pyroute2.netlink.rtnl.{name}") for shape, name in _CLASSES.items()}
     return {shape: getattr(module, _CLASSES[shape]) for shape, module in modules.items()}
+
+
+def _forget() -> None:
+    for name in _loaded():
+        del sys.modules[name]
 
 
 def _loaded() -> list[str]:
