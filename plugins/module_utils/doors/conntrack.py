@@ -77,6 +77,7 @@ def forget(netns: str, doomed: list[Flow]) -> None:
         control.close()
 
 
+@wire.understood
 def _flow(message: wire.Message) -> Optional[Flow]:
     found = wire.attributes(message.body, 4)
     original, reply = (_tuple(found.get(kind, b"")) for kind in (_TUPLE_ORIGINAL, _TUPLE_REPLY))

@@ -1,15 +1,21 @@
 # Copyright: linuxnet.netns contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What rtnetlink's dumps look like: pure functions from bytes to small tuples, and constants of linux/rtnetlink.h."""
+"""What rtnetlink's dumps look like: pure functions from bytes to small tuples, and constants of linux/rtnetlink.h.
+
+They raise SystemRefused for bytes that are none of what the kernel's headers promise.
+"""
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple, Optional, Union
+from typing import Any, Callable, NamedTuple, Optional, TypeVar, Union
+
+from ..errors import SystemRefused
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x01, 0x04, 0x10, 0x300
@@ -115,6 +121,22 @@ class Rule(NamedTuple):
     protocol: int = 0
 
 
+_Read = TypeVar("_Read", bound=Callable[..., Any])
+
+
+def understood(read: _Read) -> _Read:
+    """A function that reads a message, with SystemRefused for one that it cannot read."""
+
+    @functools.wraps(read)
+    def checked(message: Message) -> Any:
+        try:
+            return read(message)
+        except (struct.error, ValueError) as error:
+            raise SystemRefused(f"an answer of the kernel cannot be read ({read.__name__}: {error})") from None
+
+    return checked  # type: ignore[return-value]
+
+
 def messages(data: bytes) -> Iterator[Message]:
     """Split what one recv() returned."""
     offset = 0
@@ -139,6 +161,7 @@ def attributes(body: bytes, offset: int) -> dict[int, bytes]:
     return found
 
 
+@understood
 def error(message: Message) -> tuple[int, str]:
     """(errno, the kernel's own words) of an NLMSG_ERROR; errno 0 is an acknowledgement."""
     (number,) = struct.unpack_from("=i", message.body)
@@ -150,6 +173,7 @@ def error(message: Message) -> tuple[int, str]:
     return -number, text
 
 
+@understood
 def link(message: Message) -> Link:
     index, flags = struct.unpack_from("=4xiI", message.body)
     found = attributes(message.body, 16)
@@ -169,6 +193,7 @@ def link(message: Message) -> Link:
     )
 
 
+@understood
 def address(message: Message) -> Address:
     family, prefix, flags, scope, index = struct.unpack_from("=BBBBI", message.body)
     found = attributes(message.body, 8)
@@ -180,13 +205,14 @@ def route_dump(family: int) -> bytes:
     return struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
-def routes(message: Message) -> Iterator[Route]:
+@understood
+def routes(message: Message) -> list[Route]:
     """The route, once for each of its next hops; nothing for the kernel's own and other families' routes."""
     family, length, _src, _tos, table, protocol, _scope, kind, flags = struct.unpack_from("=BBBBBBBBI", message.body)
     if protocol in (RTPROT_KERNEL, RTPROT_REDIRECT) or table == RT_TABLE_LOCAL or flags & 0x200:
-        return
+        return []
     if kind not in (RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW):
-        return
+        return []
     found = attributes(message.body, 12)
     network = ipaddress.ip_network((found.get(1) or bytes(4 if family == socket.AF_INET else 16), length))
     common = dict(
@@ -198,12 +224,13 @@ def routes(message: Message) -> Iterator[Route]:
         protocol=protocol,
     )
     if 9 in found:
-        for hop_flags, index, hop in _next_hops(found[9]):
-            yield Route(via=_address(hop.get(5)), index=index, onlink=bool(hop_flags & RTNH_F_ONLINK), **common)
-        return
+        return [
+            Route(via=_address(hop.get(5)), index=index, onlink=bool(hop_flags & RTNH_F_ONLINK), **common)
+            for hop_flags, index, hop in _next_hops(found[9])
+        ]
     # a blackhole of IPv6 is shown on lo, and has no interface as far as anybody cares
     index = _number(found.get(4)) if kind == RTN_UNICAST else 0
-    yield Route(via=_address(found.get(5)), index=index, onlink=bool(flags & RTNH_F_ONLINK), **common)
+    return [Route(via=_address(found.get(5)), index=index, onlink=bool(flags & RTNH_F_ONLINK), **common)]
 
 
 def _next_hops(data: bytes) -> Iterator[tuple[int, int, dict[int, bytes]]]:
@@ -220,6 +247,7 @@ def rule_dump(family: int) -> bytes:
     return route_dump(family)  # the same twelve bytes: the family, and nothing else asked for
 
 
+@understood
 def rule(message: Message) -> Rule:
     family, to_length, from_length, tos, table, action, flags = struct.unpack_from("=BBBBBxxBI", message.body)
     found = attributes(message.body, 12)
@@ -262,6 +290,7 @@ def netnsid_query(handle: int) -> bytes:
     return struct.pack("=Bxxx", 0) + struct.pack("=HHI", 8, 3, handle)
 
 
+@understood
 def netnsid(message: Message) -> Optional[int]:
     found = attributes(message.body, 4).get(1)
     number = struct.unpack("=i", found)[0] if found else -1
