@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Callable
 
 from .errors import NetnsError, StepFailed, SystemRefused
 from .objects.kernel_object import KernelObject, Value
 from .objects.veth_pair import VethPair
 from .plan import WITH_LINK, WITH_NAMESPACE, Change
+from .snapshot import Snapshot
 from .system import System
 
 #: Some changes have side effects that only another look shows: removing a primary address takes secondary ones
@@ -37,24 +39,40 @@ class Journal:
                     self._system.systemd.going_down()
                 exact = change.item.apply(self._system, change.before, change.after)
             except (SystemRefused, OSError) as error:
-                raise self._failed(
+                self._note_part(change, along)
+                raise self.failed(
                     f"step {number} of {len(steps)} ({change.action} {change.item}) failed: {error}"
                 ) from error
             except BaseException:
+                self._note_part(change, along)
                 self.undo()
                 raise
             if exact is not None and change.before is None:
                 self.originals[change.item] = exact
-            self._done.append(change)
-            if isinstance(change.item, VethPair) and change.after is None:
-                gone = set(change.item.links)
-                self._done += [other for other in along if gone & set(other.item.links)]
+            self._note(change, along)
         try:
             self._system.systemd.settle()
         except (SystemRefused, OSError) as error:
-            raise self._failed(str(error)) from error
+            raise self.failed(str(error)) from error
 
-    def _failed(self, reason: str) -> StepFailed:
+    def _note(self, change: Change, along: list[Change]) -> None:
+        self._done.append(change)
+        if isinstance(change.item, VethPair) and change.after is None:
+            gone = set(change.item.links)
+            self._done += [other for other in along if gone & set(other.item.links)]
+
+    def _note_part(self, change: Change, along: list[Change]) -> None:
+        """A step that failed may have done its work, or some of it: its program was killed when it had just ended."""
+        try:
+            snapshot = Snapshot(self._system)
+            snapshot.prefetch([change.item])
+            now = change.item.observed(snapshot)
+        except (NetnsError, OSError):
+            return
+        if now != change.before:
+            self._note(replace(change, after=now), along)
+
+    def failed(self, reason: str) -> StepFailed:
         """Undo everything, and say so after the first line of *reason*; what follows is a service's journal."""
         trouble = self.undo()
         outcome = (
@@ -107,7 +125,7 @@ class Journal:
             self.carry_out(left)
         left = [change for change in plan_again() if change.item not in by_itself]
         if left:
-            raise self._failed(
+            raise self.failed(
                 "verification failed: after applying, still not as wanted: "
                 + "; ".join(f"{change.item} is {_difference(change)}" for change in left[:5])
             )

@@ -19,9 +19,9 @@ from .compile.wanted import Wanted
 from .desired.names import HOST, check_identity, where
 from .desired.state import State
 from .doors import conntrack
-from .errors import Clash, SystemRefused
+from .errors import Clash, NetnsError, SystemRefused
 from .host_program import interpreter, source
-from .ledger import Ledger, Owner, save_text
+from .ledger import Ledger, LedgerFile, Owner
 from .lock import Lock
 from .objects.kernel_object import KernelObject, Value
 from .objects.link_route import LinkRoute
@@ -52,12 +52,14 @@ def converge(request: Request, check_mode: bool, system: Optional[System] = None
     warnings = preflight.check_privileges()
     system = system or System()
     try:
-        with _lock(check_mode, system, state):
+        with _lock(check_mode, system, state) as lock:
             run = _Run(system, request, state)
             result = Result(run.plan(Snapshot(system)), warnings + run.warnings + run.rulesets.warnings)
             run.check_feasible(result.changes, really=not check_mode)
             if not check_mode:
-                run.carry_out(result.changes)
+                if lock.left_behind or run.ledger.unfinished:
+                    run.sweep()
+                result.warnings += run.carry_out(result.changes)
             return result
     finally:
         system.close()
@@ -327,27 +329,40 @@ class _Run:
 
     # -- apply --
 
-    def carry_out(self, changes: list[Change]) -> None:
-        """Do it, verify it, remember it; on failure the ledger, too, is as before."""
+    def sweep(self) -> None:
+        """Remove what a run that was killed left half-written; what it had made is in the ledger, and so in the plan."""
+        self.system.systemd.sweep()
+        self.system.mounts.sweep()
+        self.ledger.sweep(self.system)
+
+    def carry_out(self, changes: list[Change]) -> list[str]:
+        """Do it, verify it, remember it; on failure the ledger, too, is as before. Returns warnings."""
         if not changes:
             if not self.foreign_owner:
                 self._remember_unchanged()
-            return
+            return []
         journal = Journal(self.system)
         previous = set(self.old.objects) if self.old else set()
         try:
             self._intend(changes, previous)
+            self._save(journal)
             journal.carry_out(changes)
             self._note_originals(journal.originals)
             journal.settle(lambda: self.plan(Snapshot(self.system), verifying=True), changes)
             self._remember(changes, journal.originals, previous)
-            self._save()
+            self._save(journal)
+        except (SystemRefused, OSError) as error:
+            raise journal.failed(f"looking at what came of it failed: {error}") from error
         except BaseException:
             journal.undo()
-            save_text(self.system, self.ledger.saved)
             raise
-        self._commit(changes)
-        self._forget_stale_flows(changes)
+        warnings = []
+        for finish in (self._commit, self._forget_stale_flows):
+            try:
+                finish(changes)
+            except (NetnsError, OSError) as error:
+                warnings.append(f"all was done, but not what follows: {error}")
+        return warnings
 
     def _intend(self, changes: list[Change], previous: set[KernelObject]) -> None:
         """Before the first change: whatever is about to be made is written down as ours."""
@@ -361,13 +376,14 @@ class _Run:
             self.declared,
         )
         self.ledger.owners[self.name] = owner
-        self._save()
+        self.ledger.unfinished = True
 
     def _remember(
         self, changes: list[Change], originals: dict[KernelObject, Value], previous: set[KernelObject]
     ) -> None:
         """After the last change: the ledger as it is from now on."""
         ledger = self.ledger
+        ledger.unfinished = False
         self._note_originals(originals)
         for change in changes:
             if change.item not in self.wanted.objects:
@@ -400,9 +416,10 @@ class _Run:
             or not self.old
             or (self.old.options, self.old.objects) != (self._options(), objects)
             or self.ledger.owners.keys() != self.known_owners
+            or self.ledger.unfinished
         ):
             self._remember([], {}, self.old.objects if self.old else set())
-            self._save()
+            self._save(Journal(self.system))
 
     def _prune(self, gone: set[KernelObject]) -> None:
         """Single resources that went with a namespace, or as the pair at a name that is another's now, are no more."""
@@ -432,10 +449,11 @@ class _Run:
             merged[list_name] = [_merge(old, items[0])] if isinstance(items, list) and items else items
         return merged
 
-    def _save(self) -> None:
+    def _save(self, journal: Journal) -> None:
+        """Write the ledger, as one more step that can be undone."""
         text = self.ledger.text()
         if text != self.written:
-            save_text(self.system, text)
+            journal.carry_out([Change(LedgerFile(), self.written, text)])
             self.written = text
 
     def _commit(self, changes: list[Change]) -> None:

@@ -14,11 +14,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
 from .desired.state import LISTS, State
-from .errors import LedgerUnreadable, NetnsError
+from .errors import LedgerUnreadable, NetnsError, SystemRefused
 from .objects.kernel_object import KernelObject, Value
 from .objects.kinds import from_fields
+from .objects.program import Program
+from .objects.text_file import TextFile
 
 if TYPE_CHECKING:
+    from .snapshot import Snapshot
     from .system import System
 
 FOLDER = "/var/lib/linuxnet-netns"
@@ -49,6 +52,8 @@ class Ledger:
     made: dict[KernelObject, Optional[Value]] = field(default_factory=dict)
     #: By namespace, digests of a ruleset's text and of what nft lists it as, once that was found out.
     listings: dict[str, list[str]] = field(default_factory=dict)
+    #: True from before the first change of a run until after its last: where it is read, a run was killed.
+    unfinished: bool = False
     #: The file's text when it was read.
     saved: Optional[str] = None
 
@@ -71,6 +76,7 @@ class Ledger:
             "owners": owners,
             "made": made,
             "listings": self.listings,
+            **({"unfinished": True} if self.unfinished else {}),
         }
         return json.dumps(content, sort_keys=True) + "\n"
 
@@ -83,7 +89,8 @@ class Ledger:
         boot = system.boot_id() or ""
         text = system.files.read(PATH)
         if text is None:
-            return cls(boot)
+            # A folder without a ledger: killed while that was written for the first time, or removed.
+            return cls(boot, unfinished=system.files.exists(FOLDER))
         data = _parse(text)
         try:
             ledger = cls(boot, saved=text)
@@ -99,6 +106,7 @@ class Ledger:
                 )
             ledger.made = {from_fields(item): value for item, value in data["made"]}
             ledger.listings = dict(data.get("listings", {}))
+            ledger.unfinished = bool(data.get("unfinished"))
             same_boot = data["boot"] == boot
         except (ValueError, TypeError, LookupError, AttributeError, NetnsError) as error:
             raise _damaged(error) from None
@@ -124,9 +132,12 @@ class Ledger:
         text = system.files.read(PATH)
         return text is not None and _parse(text).get("boot") == system.boot_id()
 
-    def save(self, system: System) -> None:
-        """Write the file, or remove it and its folder when it would be empty."""
-        save_text(system, self.text())
+    def sweep(self, system: System) -> None:
+        """Remove what a run that was killed left where files of ours are, or were to be."""
+        items = {*self.made, *(item for owner in self.owners.values() for item in owner.objects)}
+        system.files.sweep([PATH, *(item.path for item in items if isinstance(item, (TextFile, Program)))])
+        if self.saved is None:
+            system.files.remove_directory(FOLDER)
 
     def others(self, name: str) -> dict[str, Owner]:
         return {other: owner for other, owner in self.owners.items() if other != name}
@@ -167,11 +178,27 @@ def _damaged(error: Exception) -> LedgerUnreadable:
     )
 
 
-def save_text(system: System, text: Optional[str]) -> None:
-    """Put *text* in the ledger's place; None removes it."""
-    if text is None:
-        system.files.remove(PATH)
-        system.files.remove_directory(FOLDER)
-    else:
-        system.files.make_directory(FOLDER, 0o700)
-        system.files.write(PATH, text, 0o600)
+@dataclass(frozen=True)
+class LedgerFile(KernelObject):
+    """The file as a step of a plan: its value is the text. Nothing else is in its folder."""
+
+    kind = "ledger"
+
+    def __str__(self) -> str:
+        return f"ledger {PATH}"
+
+    def observed(self, snapshot: Snapshot) -> Optional[str]:
+        return snapshot.system.files.read(PATH)
+
+    def apply(self, system: System, before: Optional[str], after: Optional[str]) -> None:
+        if after is None:
+            system.files.remove(PATH)
+            system.files.remove_directory(FOLDER)
+        else:
+            system.files.make_directory(FOLDER, 0o700)
+            try:
+                system.files.write(PATH, after, 0o600)
+            except SystemRefused:
+                if before is None:
+                    system.files.remove_directory(FOLDER)  # half a step is none
+                raise

@@ -25,6 +25,8 @@ class Lock:
     def __init__(self, read_only: bool = False) -> None:
         self._read_only = read_only
         self._handle: Optional[int] = None
+        #: True if the file was there although nobody held it: a run was killed.
+        self.left_behind = False
 
     def __enter__(self) -> Lock:
         if self._handle is None:
@@ -37,6 +39,7 @@ class Lock:
         while True:
             flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (0 if self._read_only else os.O_CREAT)
             try:
+                self.left_behind = os.path.lexists(PATH)
                 handle = os.open(PATH, flags, 0o600)
             except FileNotFoundError:
                 return

@@ -203,9 +203,9 @@ MUTATIONS = (
     ),
     mutation(
         "engine",
-        "engine.py",
-        "            journal.undo()\n            save_text",
-        "            save_text",
+        "apply.py",
+        "        trouble = self.undo()\n",
+        "        trouble = []\n",
         "unit/test_engine.py::test_a_failure_names_the_step_and_leaves_everything_as_it_was",
     ),
     mutation(

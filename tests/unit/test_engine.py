@@ -451,7 +451,7 @@ def unmarked(picture):
 def test_a_run_that_was_killed_is_finished_by_the_next():
     """Whatever was made is in the ledger before it is made."""
     dry = made()
-    for number in range(3, dry.writes):  # the first two are the ledger and its folder
+    for number in range(2, dry.writes):  # the first is the ledger's folder
         kernel = uplinked()
         clean = kernel.picture()
 

@@ -29,6 +29,9 @@ class Thing(KernelObject):
     def __str__(self):
         return self.name
 
+    def observed(self, snapshot):
+        return snapshot.system.get(self.name)
+
     def apply(self, system, before, after):
         system.acts.append((self.name, before, after))
         if len(system.acts) in system.failing:
@@ -95,6 +98,21 @@ def test_what_could_not_be_undone_is_said():
     with pytest.raises(StepFailed) as caught:
         Journal(system).carry_out([change(0, None, 1), change(1, None, 1)])
     assert "failed: no room. Undoing the steps before it failed in part: a: busy" in str(caught.value)
+
+
+def test_a_step_that_fails_after_it_did_its_work_is_undone_too():
+    class Lost(Thing):
+        """Does what it is told, and what it said about it was lost."""
+
+        def apply(self, system, before, after):
+            super().apply(system, before, after)
+            if after == 2:
+                raise SystemRefused("killed")
+
+    system = Machine({"b": 1})
+    with pytest.raises(StepFailed):
+        Journal(system).carry_out([change(0, None, 1), Change(Lost("b"), 1, 2)])
+    assert system == {"b": 1}
 
 
 def test_an_interruption_is_undone_and_passed_on():

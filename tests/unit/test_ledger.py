@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.linuxnet.netns.plugins.module_utils import ledger as ledgers
 from ansible_collections.linuxnet.netns.plugins.module_utils.desired.state import State
 from ansible_collections.linuxnet.netns.plugins.module_utils.errors import LedgerUnreadable
-from ansible_collections.linuxnet.netns.plugins.module_utils.ledger import PATH, Ledger, Owner
+from ansible_collections.linuxnet.netns.plugins.module_utils.ledger import PATH, Ledger, LedgerFile, Owner
 from ansible_collections.linuxnet.netns.plugins.module_utils.objects.directory import Directory
 from ansible_collections.linuxnet.netns.plugins.module_utils.objects.link_address import LinkAddress
 from ansible_collections.linuxnet.netns.plugins.module_utils.objects.link_route import LinkRoute
@@ -55,7 +55,7 @@ class Machine(ModelSystem):
     def __init__(self, content=None):
         super().__init__(ModelKernel())
         if content is not None:
-            ledgers.save_text(self, content)
+            LedgerFile().apply(self, None, content)
 
 
 def written(**entries):
@@ -81,9 +81,9 @@ def test_nothing_to_remember_is_no_file():
     files = dict(kernel.files)
     assert Ledger("boot").text() is None
     assert Ledger.load(system) == Ledger(system.boot_id())
-    Ledger("boot", {"topology a": owner({})}).save(system)
+    LedgerFile().apply(system, None, Ledger("boot", {"topology a": owner({})}).text())
     assert PATH in kernel.files
-    Ledger("boot").save(system)
+    LedgerFile().apply(system, "", Ledger("boot").text())
     assert kernel.files == files
 
 

@@ -13,8 +13,7 @@ import shutil
 import stat
 import struct
 import sys
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Optional
 
 from ..errors import SystemRefused
@@ -56,9 +55,10 @@ class Files:
 
     def write(self, path: str, text: str, mode: int = MODE) -> None:
         """Replace or make *path*: written beside it, synced, renamed."""
-        folder = os.path.dirname(path)
+        temporary = _beside(path)
         try:
-            handle, temporary = tempfile.mkstemp(prefix=".linuxnet-netns.", dir=folder)
+            self.remove(temporary)
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
                 with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
                     stream.write(text)
@@ -69,9 +69,17 @@ class Files:
             except BaseException:
                 os.unlink(temporary)
                 raise
-            _sync_directory(folder)
+            _sync_directory(os.path.dirname(path))
         except OSError as error:
             raise _refused(f"writing {path}", error) from None
+
+    def sweep(self, paths: Iterable[str]) -> None:
+        """Remove what a run that was killed left beside these paths."""
+        for beside in (place for path in paths for place in (_beside(path), _going(path))):
+            if self.is_directory(beside):
+                self._remove_folder(beside)
+            else:
+                self.remove(beside)
 
     def remove(self, path: str) -> None:
         try:
@@ -129,9 +137,11 @@ class Files:
         Python files are compiled, so that nobody who only runs them has to write anything.
         """
         try:
-            new = tempfile.mkdtemp(prefix=".linuxnet-netns.", dir=os.path.dirname(path))
+            new = _beside(path)
+            self.sweep([path])
+            os.mkdir(new, 0o755)
             try:
-                os.chmod(new, 0o755)
+                os.chmod(new, 0o755)  # whatever the umask says
                 for folder in {os.path.dirname(relative) for relative in texts}:
                     os.makedirs(os.path.join(new, folder, "__pycache__"), 0o755, exist_ok=True)
                 for relative, text in texts.items():
@@ -142,8 +152,10 @@ class Files:
                         os.fsync(stream.fileno())
                     if full.endswith(".py"):
                         _compile(full, text, os.path.join(path, relative))
-                self.remove_tree(path)
+                if self.exists(path):
+                    os.rename(path, _going(path))
                 os.rename(new, path)
+                self.sweep([path])
             except BaseException:
                 shutil.rmtree(new, ignore_errors=True)
                 raise
@@ -152,10 +164,20 @@ class Files:
             raise _refused(f"writing {path}", error) from None
 
     def remove_tree(self, path: str) -> None:
+        """Remove a folder with all that is in it: as a whole, as whoever looks sees it."""
+        try:
+            self.sweep([path])
+            os.rename(path, _going(path))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _refused(f"removing {path}", error) from None
+        self._remove_folder(_going(path))
+
+    @staticmethod
+    def _remove_folder(path: str) -> None:
         try:
             shutil.rmtree(path)
-        except FileNotFoundError:
-            pass
         except OSError as error:
             raise _refused(f"removing {path}", error) from None
 
@@ -186,6 +208,18 @@ class Files:
             return before
 
         return in_namespace(netns, work)
+
+
+def _beside(path: str) -> str:
+    """Where *path* is prepared. Only one run at a time does so, hence always the same name: the next one finds what a
+    killed one left."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.linuxnet-netns")
+
+
+def _going(path: str) -> str:
+    """Where a folder is while it is removed."""
+    return _beside(path) + ".gone"
 
 
 def _compile(path: str, text: str, name: str) -> None:

@@ -97,9 +97,10 @@ class NetnsMounts:
         try:
             in_thread(work)
         except SystemRefused:
-            self._unlink(path)
+            self._remove_name(path)
             raise
-        self._stacks = None
+        finally:
+            self._stacks = None
 
     def delete(self, name: str) -> None:
         """Take the name away, however often it is mounted, but hold on to the namespace itself until let_go():
@@ -183,12 +184,16 @@ class NetnsMounts:
             os.close(os.open(_PROBE, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
             try:
                 _bind("/proc/self/ns/net", _PROBE)
-                libc.umount2(os.fsencode(_PROBE), _MNT_DETACH)
             finally:
-                os.unlink(_PROBE)
+                self.sweep()
         except (OSError, SystemRefused) as error:
             return str(error)
         return ""
+
+    def sweep(self) -> None:
+        """Remove what the trial mount of a run that was killed left."""
+        if os.path.lexists(_PROBE):
+            self._remove_name(_PROBE)
 
     @staticmethod
     def _unlink(path: str) -> None:

@@ -19,6 +19,8 @@ from ..errors import MissingDependency, SystemRefused
 UNITS = "/etc/systemd/system"
 #: Exists if and only if systemd is the init of this system (sd_booted(3)).
 _BOOTED = "/run/systemd/system"
+#: Folders below /run in which unit files are tried begin like this.
+_TRIALS = "linuxnet-netns.trial."
 #: A daemon that ends within this many seconds after its start did not start.
 _GRACE = 0.5
 _JOURNAL_LINES = 15
@@ -114,13 +116,21 @@ class Systemd:
         system behind it, before anything is written."""
         if not texts or not self._program("systemd-analyze"):
             return []
-        with tempfile.TemporaryDirectory(prefix="linuxnet-netns.", dir="/run") as folder:
+        # Named after this process, so that sweep() knows which ones nobody uses any more.
+        with tempfile.TemporaryDirectory(prefix=f"{_TRIALS}{os.getpid()}.", dir="/run") as folder:
             for path, text in texts.items():
                 copy = folder + path[len(UNITS) :]
                 os.makedirs(os.path.dirname(copy), exist_ok=True)
                 with open(copy, "w", encoding="utf-8", errors="surrogateescape") as stream:
                     stream.write(text)
             return [complaint for path, text in texts.items() for complaint in self._verify(folder, path, text)]
+
+    @staticmethod
+    def sweep() -> None:
+        """Remove such folders of runs that were killed."""
+        for name in os.listdir("/run"):
+            if name.startswith(_TRIALS) and not os.path.exists(f"/proc/{name[len(_TRIALS) :].partition('.')[0]}"):
+                shutil.rmtree(f"/run/{name}", ignore_errors=True)
 
     def _verify(self, folder: str, path: str, text: str) -> list[Complaint]:
         copy, unit = folder + path[len(UNITS) :], unit_of(path)
