@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -64,6 +65,7 @@ class Lock:
     ) -> None:
         if self._handle is not None:
             if not self._read_only:
-                os.unlink(PATH)
+                with contextlib.suppress(OSError):  # one that stays is in nobody's way
+                    os.unlink(PATH)
             os.close(self._handle)
             self._handle = None

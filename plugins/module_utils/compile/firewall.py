@@ -110,10 +110,18 @@ def _nfproto(version: int) -> str:
     return f"meta nfproto ipv{version}"
 
 
-def collapse(networks: Iterable[cidr.Network]) -> list:
-    """Networks without overlaps (nft refuses them in a set); a single address is written without prefix length."""
-    merged: Iterable[Any] = ipaddress.collapse_addresses(list[Any](networks))
-    return [item.network_address if item.prefixlen == item.max_prefixlen else item for item in merged]
+def collapse(networks: Iterable[cidr.Network]) -> list[str]:
+    """Networks as nft lists them in a set: without overlaps (which it refuses), those that touch as one range."""
+    found: list[list[Any]] = []
+    for net in ipaddress.collapse_addresses(list[Any](networks)):
+        first, last = net.network_address, net.broadcast_address
+        if found and int(found[-1][1]) + 1 == int(first):
+            found[-1] = [found[-1][0], last, None]
+        else:
+            found.append([first, last, net])
+    return [
+        str(first) if first == last else f"{first}-{last}" if net is None else str(net) for first, last, net in found
+    ]
 
 
 # -- prerouting, raw: forged sources --

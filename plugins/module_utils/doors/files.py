@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.util
 import marshal
@@ -67,7 +68,8 @@ class Files:
                     os.fsync(stream.fileno())
                 os.rename(temporary, path)
             except BaseException:
-                os.unlink(temporary)
+                with contextlib.suppress(OSError):  # what went wrong first is what matters
+                    os.unlink(temporary)
                 raise
             _sync_directory(os.path.dirname(path))
         except OSError as error:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -122,6 +123,8 @@ class NetnsMounts:
             self.create(name)
             return
         path = path_of(name)
+        if self.state(name).leftover:
+            self._unlink(path)  # delete() got half-way
         handle = self._held.pop(name)
         try:
             os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0))
@@ -187,6 +190,8 @@ class NetnsMounts:
             finally:
                 self.sweep()
         except (OSError, SystemRefused) as error:
+            with contextlib.suppress(OSError, SystemRefused):
+                self.sweep()
             return str(error)
         return ""
 

@@ -87,7 +87,8 @@ class Nft:
             env={**os.environ, "LC_ALL": "C"},
         )
         if done.returncode != 0:
-            reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+            end = f"exit code {done.returncode}" if done.returncode > 0 else f"ended by signal {-done.returncode}"
+            reason = " ".join(done.stderr.split()) or end
             raise SystemRefused(f"nft: {reason[:600]}")
         return done.stdout
 

@@ -27,8 +27,10 @@ grep -rs . /proc/sys/net/ipv4 /proc/sys/net/ipv6 || :
 FILES = r"""
 set +e
 exec 2>/dev/null
+find /run/netns -type f -printf '%p %m %u\n'
 for dir in /etc/netns /var/lib/linuxnet-netns /run/netns; do
-    find "$dir" -type f ! -path "*lock*" -printf '%p %m %u written=%T@ ' -exec sha256sum -b {} \; | sed 's/ \*.*//'
+    [ "$dir" = /run/netns ] ||
+        find "$dir" -type f ! -path "*lock*" -printf '%p %m %u written=%T@ ' -exec sha256sum -b {} \; | sed 's/ \*.*//'
     find "$dir" ! -type f ! -path "*lock*" -printf '%p %y %m %u %l\n'
 done | grep -v -e '^/run/netns d ' -e '^/var/lib/linuxnet-netns d ' | sort
 grep ' /run/netns/' /proc/self/mountinfo | cut -d ' ' -f 4-5 | sort

@@ -1,0 +1,132 @@
+# Copyright: linuxnet.netns contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All or nothing, on a real kernel: whatever single act goes wrong, and whenever a run is killed.
+
+tests/saboteur.py lets the engine run, and one of its acts go wrong: netlink, nft, files, mounts, sysctls.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import random
+import re
+import subprocess
+import time
+
+import pytest
+from harness import Behind, difference, topology
+from harness.modules import python, python_path
+
+SABOTEUR = pathlib.Path(__file__).resolve().parents[1] / "saboteur.py"
+
+#: Every act, or one in so many of them, beginning anywhere.
+PACES = (pytest.param(11, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow))
+
+
+def start(host, how, number, request):
+    """The engine with a saboteur, as a process that is under way."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(python_path()), "LANG": "C.UTF-8"}
+    process = subprocess.Popen(
+        [*host._enter(), "env", "-i", *(f"{key}={value}" for key, value in environment.items()),
+         python(), str(SABOTEUR), how, str(number)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    process.stdin.write(json.dumps(request))
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
+def run(host, how, number, request):
+    """What the saboteur says; None if it was killed."""
+    process = start(host, how, number, request)
+    out, err = process.communicate(timeout=120)
+    if how == "kill" and not out:
+        return None
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+def converge(host, request):
+    answer = run(host, "none", 0, request)
+    assert "error" not in answer, answer
+    return answer
+
+
+def before_and_after(host):
+    """Two topologies that have little in common: the way from one to the other makes, changes and removes some of all
+    that there is."""
+    app, gone, new = Behind(host, "app", 1), Behind(host, "gone", 2), Behind(host, "new", 3)
+    web = {"name": "web", "port": "10105", "to_address": app.address4}
+    first = topology(app, gone, forwards=[web])
+    first["namespaces"][0].update(dns={"nameservers": ["192.0.2.54"]}, hosts={"192.0.2.7": ["one"]})
+    second = topology(app, new, forwards=[dict(web, port="10106", hairpin=False)])
+    second["namespaces"][0].update(
+        dns={"nameservers": ["192.0.2.55"]}, sysctls={"net.core.somaxconn": 100, "net.ipv4.ip_default_ttl": 33}
+    )
+    second["veths"][0] = app.veth_with(
+        mtu=1400,
+        peer={
+            "mtu": 1400,
+            "addresses": [app.address4 + "/24", "10.200.1.3/24", app.address6 + "/64"],
+            "routes": [{"to": "203.0.113.0/24", "via": app.gateway4, "table": "77"}],
+            "rules": [{"priority": 1000, "from": app.address4, "table": "77"}],
+        },
+    )
+    return {"options": first}, {"options": second}
+
+
+def ways(host):
+    """(where it starts, what is asked for) by name; None: from nothing."""
+    first, second = before_and_after(host)
+    return {"making": (None, second), "changing": (first, second), "removing": (first, {"absent": True})}
+
+
+def settled(host):
+    """A snapshot once the kernel has taken apart what was let go."""
+    time.sleep(0.05)
+    return host.snapshot()
+
+
+@pytest.fixture
+def host(world):
+    return world.host
+
+
+@pytest.mark.parametrize("pace", PACES)
+@pytest.mark.parametrize("way", ["making", "changing", "removing"])
+@pytest.mark.parametrize("how", ["refuse", "lost"])
+def test_whatever_goes_wrong_all_is_as_before(host, how, way, pace):
+    origin, request = ways(host)[way]
+    back = origin or {"absent": True}
+    converge(host, back)
+    acts = converge(host, request)["acts"]
+    wanted = settled(host)
+    converge(host, back)
+    before = settled(host)
+    undone = 0
+    for number in range(1 + random.randrange(pace), len(acts) + 1, pace):
+        answer = run(host, how, number, request)
+        about = f"{how} {number}: {answer['acts'][number - 1 : number]}: {answer}"
+        if answer["spoiled"] and "error" in answer:
+            undone += 1
+            assert "sabotage" in answer["error"] or "Input/output error" in answer["error"], about
+            assert answer["kind"] == "step_failed" or number <= acts.index("mkdir /var/lib/linuxnet-netns"), about
+            assert "in part" not in answer["error"], about
+            host.assert_same(before, about)
+        else:
+            # Past the last step of the plan: what was asked for is there, and what went wrong is said.
+            assert "error" not in answer, about
+            assert not answer["spoiled"] or "sabotage" in str(answer["warnings"]) or "netns.lock" in about, about
+            assert difference(timeless(wanted), timeless(host.snapshot())) == [], about
+            converge(host, back)
+            before = settled(host)
+    assert undone
+
+
+def timeless(picture):
+    """Without the numbers of namespaces, and without times."""
+    return json.loads(re.sub(r"net:\[\d+\]|written=[\d.]+|[0-9a-f]{64}", "", json.dumps(picture)))
