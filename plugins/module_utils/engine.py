@@ -323,6 +323,7 @@ class _Run:
         if any(isinstance(change.item, NftTable) for change in steps):
             self.system.nft.require()
         preflight.check_processes(self.system, steps)
+        preflight.check_returning_links(self.system, steps)
         check_units(self.state, steps, self.system, self.request.single)
         if any(isinstance(change.item, Namespace) and change.after for change in steps):
             preflight.check_run_netns(self.system, really)

@@ -65,6 +65,7 @@ MODULES: tuple[str, ...] = (
     "objects.link_setting",
     "objects.namespace",
     "objects.nft_table",
+    "objects.physical_link",
     "objects.policy_rule",
     "objects.process",
     "objects.program",

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Optional, Protocol
 
 from .compile.wanted import Wanted
+from .desired.names import HOST, where
 from .objects.kernel_object import KernelObject, Value
 from .objects.link_address import LinkAddress
 from .objects.link_route import LinkRoute
 from .objects.namespace import Namespace
+from .objects.physical_link import PhysicalLink
 from .objects.sysctl import Sysctl
 from .objects.veth_pair import VethPair
 
@@ -27,6 +29,8 @@ class Seen(Protocol):
     def hanging_on(self, places: Iterable[tuple[str, str]]) -> Iterable[KernelObject]: ...
 
     def pairs(self) -> Iterable[VethPair]: ...
+
+    def physical_in(self, netns: str) -> Iterable[PhysicalLink]: ...
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,9 @@ def make_plan(wanted: Wanted, released: Mapping[KernelObject, Optional[Value]], 
         before = item.observed(seen)
         if before is not None:
             add(Change(item, before, None, implied, removal=True))
+        if isinstance(item, Namespace):
+            for link in seen.physical_in(item.name):
+                add(Change(link, link.observed(seen), where(HOST), removal=True))
     for item in _surplus(wanted, seen):
         if item not in gone:
             add(Change(item, item.observed(seen), None, removal=True))

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Callable, Optional
 
 from .compile.wanted import Wanted
-from .desired.names import where
+from .desired.names import HOST, where
 from .desired.state import State, check_forwards
 from .desired.veth import MAIN_TABLE, End, network_of
 from .doors import processes
@@ -21,6 +21,7 @@ from .errors import Clash, InvalidOption, MissingDependency
 from .objects.kernel_object import KernelObject
 from .objects.link_route import LinkRoute
 from .objects.namespace import Namespace
+from .objects.physical_link import PhysicalLink
 from .objects.policy_rule import PolicyRule, policy_rule
 from .objects.running_service import RunningService
 from .objects.sysctl import Sysctl
@@ -129,6 +130,19 @@ def check_processes(system: System, steps: Iterable[Change]) -> None:
                 f"name: namespace {item.name!r} is in use by {len(blocking)} "
                 f"process{'es' if len(blocking) > 1 else ''}: {listed}; "
                 + ("stop them first" if item.processes == "kill" else "stop them first, or set processes: kill")
+            )
+
+
+def check_returning_links(system: System, steps: Iterable[Change]) -> None:
+    """A network card goes back to the host under its own name, or stays where it is."""
+    returning = [change.item for change in steps if isinstance(change.item, PhysicalLink)]
+    there = {link.name for link in system.netlink.links(HOST)} if returning else set()
+    for item in returning:
+        if item.name in there:
+            raise Clash(
+                f"name: namespace {item.netns!r} holds the network card {item.name}, which goes back to the host, and "
+                f"there is another {item.name} there; rename one of them first "
+                f"(ip -n {item.netns} link set {item.name} name NEW)"
             )
 
 

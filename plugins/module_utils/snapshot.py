@@ -18,6 +18,7 @@ from .objects.enablement import Enablement
 from .objects.link_address import LinkAddress
 from .objects.link_route import LinkRoute, observed_route
 from .objects.link_setting import LinkSetting
+from .objects.physical_link import PhysicalLink
 from .objects.policy_rule import is_ours, rule_value
 from .objects.process import Process
 from .objects.running_service import RunningService
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 #: Routes that were learnt, not configured.
 _NOT_CONFIGURED = (wire.RTPROT_RA,)
+
+
+def is_physical(link: wire.Link) -> bool:
+    """Whether the kernel hands a link back to the host when its namespace ends."""
+    return not link.type and link.name != "lo"
 
 
 class _Names(dict):
@@ -224,11 +230,15 @@ class Snapshot:
                 if route.link == name:
                     yield route
 
+    def physical_in(self, netns: str) -> list[PhysicalLink]:
+        """The network cards in a namespace: links of no kind but the loopback's."""
+        return [PhysicalLink(netns, link.name) for link in self.links(netns).values() if is_physical(link)]
+
     def processes_in(self, netns: str) -> list[Process]:
         """Who lives in a namespace."""
         identity = self.names[netns].identity
         living = processes.inside([identity])[identity] if identity else []
-        return [Process(netns, item.pid, item.command) for item in living if not item.holds]
+        return [Process(netns, item.pid, item.command, item.unit) for item in living if not item.holds]
 
     # -- units --
 

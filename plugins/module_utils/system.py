@@ -41,6 +41,8 @@ class System:
         self.systemd = Systemd()
         self._indexes: dict[str, dict[str, int]] = {}
         self._created: dict[tuple[str, str], dict[str, Any]] = {}
+        #: Units that were stopped along with their namespace.
+        self._ended: dict[str, list[str]] = {}
 
     def close(self) -> None:
         self.netlink.close()
@@ -100,11 +102,29 @@ class System:
                 raise
         self._indexes.clear()
 
+    def move_link(self, link: str, netns: str, target: str) -> None:
+        """Put an interface into another namespace, under the name that it has."""
+        self.netlink.move_link(netns, self.index(netns, link), target)
+        self._indexes.clear()
+
     def end_processes(self, netns: str, timeout: float) -> None:
-        """End whoever lives in a namespace."""
+        """End whoever lives in a namespace. Units whose main process does are stopped, or systemd might start them
+        again; a process that is only somewhere in a unit, such as a shell below sshd, ends alone."""
         identity = self.mounts.state(netns).identity
-        if identity:
-            processes.end(identity, timeout)
+        if not identity:
+            return
+        living = processes.living(identity)
+        pids = {process.pid for process in living}
+        units = self.systemd.units({process.unit for process in living if process.unit})
+        stopping = {name for name, unit in units.items() if unit.pid in pids}
+        self.systemd.kick("stop", sorted(stopping))
+        processes.end(identity, timeout, stopping)
+        self._ended[netns] = sorted(stopping)
+
+    def start_again(self, netns: str) -> None:
+        """Ask for the units that end_processes() stopped: their namespace is back."""
+        for unit in self._ended.pop(netns, ()):
+            self.systemd.start(unit)
 
     def wait_for_links_gone(self, links: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Wait until the kernel has removed links whose namespaces were let go; returns those that stay."""

@@ -22,6 +22,8 @@ from harness.modules import python, python_path
 
 SABOTEUR = pathlib.Path(__file__).resolve().parents[1] / "saboteur.py"
 
+#: How often a run is killed by the clock.
+KILLS = int(os.environ.get("LINUXNET_NETNS_KILLS") or 20)
 #: Every act, or one in so many of them, beginning anywhere.
 PACES = (pytest.param(11, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow))
 
@@ -127,6 +129,67 @@ def test_whatever_goes_wrong_all_is_as_before(host, how, way, pace):
     assert undone
 
 
+@pytest.mark.parametrize("pace", PACES)
+@pytest.mark.parametrize("way", ["making", "changing", "removing"])
+def test_killed_at_any_act_the_next_run_finishes(host, way, pace):
+    """And nothing that the killed one had half-made stays behind: not after the next run, not after state absent."""
+    origin, request = ways(host)[way]
+    bare = host.snapshot()
+    converge(host, origin or {"absent": True})
+    acts = converge(host, request)["acts"]
+    wanted = host.snapshot()
+    converge(host, {"absent": True})
+    for number in range(1 + random.randrange(pace), len(acts) + 1, pace):
+        if origin:
+            converge(host, origin)
+        assert run(host, "kill", number, request) is None, acts[number - 1]
+        about = f"killed at {number}: {acts[number - 1]}"
+        if number % 2:
+            converge(host, request)
+            assert difference(timeless(wanted), timeless(host.snapshot())) == [], about
+            assert not converge(host, request)["changed"], about
+        converge(host, {"absent": True})
+        host.assert_same(bare, about)
+        assert not leftovers(host), about
+
+
+def leftovers(host):
+    """Files of ours that no run should leave behind."""
+    return host.sh("find /etc /run /var/lib /usr/local -xdev -name '*linuxnet*' -not -path '/run/ansible*' || :")
+
+
+def test_killed_at_two_hundred_moments_the_next_run_converges(host):
+    """By the clock, in the middle of whatever it is at."""
+    first, second = before_and_after(host)
+    bare = host.snapshot()
+    converge(host, first)
+    started = time.monotonic()
+    converge(host, second)
+    length = time.monotonic() - started
+    wanted = {}
+    for name, request in (("first", first), ("second", second)):
+        converge(host, request)
+        wanted[name] = timeless(host.snapshot())
+    rolls, killed = random.Random(), 0
+    while killed < KILLS:
+        name, request = rolls.choice((("first", first), ("second", second), ("", {"absent": True})))
+        process = start(host, "none", 0, request)
+        time.sleep(rolls.uniform(0.1, 1.1) * length)
+        process.kill()
+        out, _err = process.communicate()
+        killed += not out
+        # Not every kill is looked after: the next one may come upon what the last one left.
+        if rolls.random() < 0.3:
+            name, request = rolls.choice((("first", first), ("second", second)))
+            converge(host, request)
+            assert difference(wanted[name], timeless(host.snapshot())) == []
+            assert not converge(host, request)["changed"]
+    converge(host, {"absent": True})
+    host.assert_same(bare)
+    assert not leftovers(host)
+
+
 def timeless(picture):
     """Without the numbers of namespaces, and without times."""
-    return json.loads(re.sub(r"net:\[\d+\]|written=[\d.]+|[0-9a-f]{64}", "", json.dumps(picture)))
+    text = re.sub(r"net:\[\d+\]|written=[\d.]+|[0-9a-f]{64}", "", json.dumps(picture))
+    return {topic: sorted(lines) for topic, lines in json.loads(text).items()}

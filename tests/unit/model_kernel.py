@@ -78,6 +78,11 @@ class Device:
         self.space.drop_routes(lambda route: route.index == self.index)
         self.addresses = [item for item in self.addresses if item.version == 4]
 
+    def move(self, space):
+        """To another namespace, where it is down and has no addresses."""
+        self.end()
+        self.__init__(space, self.name, self.type, self.mac, self.mtu)
+
     def end(self):
         for device in (self, self.peer):
             if device is not None and device.space.devices.pop(device.name, None):

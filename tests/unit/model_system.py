@@ -80,6 +80,13 @@ class Netlink:
         self._kernel.act()
         self._device(netns, name).end()
 
+    def move_link(self, netns, index, target):
+        self._kernel.act()
+        device = self._kernel.space(netns).by_index(index)
+        if device.name in self._kernel.space(target).devices:
+            refuse(errno.EEXIST)
+        device.move(self._kernel.space(target))
+
     def set_link(self, netns, index, up=None, mac=None, mtu=None, master=None):
         self._kernel.act()
         space = self._kernel.space(netns)
@@ -317,6 +324,8 @@ class _Systemd(Systemd):
             self._act(verb)
             for name in units:
                 self._kernel.start(name)
+        elif verb == "stop":
+            self._systemctl(verb, units)
         return subprocess.CompletedProcess(command, 0, "", "")
 
     def _check_alive(self, names, since, trouble):
@@ -367,7 +376,8 @@ def inside(kernel):
         mock.patch.object(lock, "PATH", os.path.join(tempfile.gettempdir(), f"netns-model-{os.getpid()}.lock")),
         mock.patch.object(preflight, "check_privileges", list),
         mock.patch.object(processes, "inside", lambda names: {name: kernel.processes.get(name, []) for name in names}),
-        mock.patch.object(processes, "end", lambda name, timeout: kernel.processes.pop(name, None)),
+        mock.patch.object(processes, "living", lambda name: kernel.processes.get(name, [])),
+        mock.patch.object(processes, "end", lambda name, timeout, stopping: kernel.processes.pop(name, None)),
         mock.patch.object(conntrack, "flows", lambda netns: list(kernel.flows.get(netns, ()))),
         mock.patch.object(conntrack, "forget", forget),
     )

@@ -50,6 +50,9 @@ class Seen(dict):
     def pairs(self):
         return [item for item in self if isinstance(item, VethPair)]
 
+    def physical_in(self, netns):
+        return []
+
     def hanging_on(self, places):
         places = set(places)
         return [

@@ -223,6 +223,14 @@ class Netlink:
     def delete_link(self, netns: str, name: str) -> None:
         self._write(netns, "link", wire.RTM_DELLINK, 0, {}, [("IFLA_IFNAME", name)])
 
+    def move_link(self, netns: str, index: int, target: str) -> None:
+        """Put a link into another namespace, under the name that it has."""
+        handle = os.open(path_of(target) if target else "/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._write(netns, "link", wire.RTM_NEWLINK, 0, {"index": index}, [("IFLA_NET_NS_FD", handle)])
+        finally:
+            os.close(handle)
+
     def set_link(
         self,
         netns: str,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple, Optional
 
 from ..errors import SystemRefused
@@ -28,7 +28,8 @@ class Process(NamedTuple):
     unit: str = ""
 
     def __str__(self) -> str:
-        return f"{self.pid} ({self.command}{', holds it open' if self.holds else ''})"
+        unit = f", unit {self.unit}" if self.unit else ""
+        return f"{self.pid} ({self.command}{unit}{', holds it open' if self.holds else ''})"
 
 
 def inside(identities: Iterable[str]) -> dict[str, list[Process]]:
@@ -122,24 +123,28 @@ def _command(pid: str) -> str:
         return "?"
 
 
-def end(identity: str, timeout: float) -> None:
-    """Ask all processes that live in a namespace to end, then make them; raises SystemRefused with those that stay."""
-    living: list[Process] = []
+def end(identity: str, timeout: float, stopping: Collection[str] = ()) -> None:
+    """Ask all processes that live in a namespace to end, but those of units that are *stopping* already; then make
+    all of them. Raises SystemRefused with those that stay."""
+    staying: list[Process] = []
     for number, patience in ((signal.SIGTERM, timeout), (signal.SIGKILL, max(timeout, 2.0))):
         deadline = time.monotonic() + patience
-        living = _living(identity)
-        for process in living:
+        staying = living(identity)
+        for process in staying:
+            if number == signal.SIGTERM and process.unit in stopping:
+                continue
             try:
                 os.kill(process.pid, number)
             except ProcessLookupError:
                 pass
-        while living and time.monotonic() < deadline:
+        while staying and time.monotonic() < deadline:
             time.sleep(0.02)
-            living = _living(identity)
-        if not living:
+            staying = living(identity)
+        if not staying:
             return
-    raise SystemRefused("processes do not end: " + ", ".join(str(item) for item in living))
+    raise SystemRefused("processes do not end: " + ", ".join(str(item) for item in staying))
 
 
-def _living(identity: str) -> list[Process]:
+def living(identity: str) -> list[Process]:
+    """Processes with at least one thread in a namespace."""
     return [process for process in inside([identity])[identity] if not process.holds]

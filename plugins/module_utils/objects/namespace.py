@@ -55,6 +55,7 @@ class Namespace(KernelObject):
             elif before != PRESENT:
                 system.mounts.give_back(self.name)
                 system.forget(self.name)
+                system.start_again(self.name)
             return
         if before != LEFTOVER and self.processes == "kill":
             system.end_processes(self.name, self.timeout)

@@ -21,13 +21,15 @@ class Process(KernelObject):
     netns: str
     pid: int
     command: str = field(default="", compare=False)
+    unit: str = field(default="", compare=False)
 
     kind = "process"
     ORDER = 70
     REMOVABLE = False
 
     def __str__(self) -> str:
-        return f"process {self.pid} ({self.command}) {where(self.netns)}"
+        unit = f", unit {self.unit}" if self.unit else ""
+        return f"process {self.pid} ({self.command}{unit}) {where(self.netns)}"
 
     @property
     def netns_names(self) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ grep -rs . /proc/sys/net/ipv4 /proc/sys/net/ipv6 || :
 FILES = r"""
 set +e
 exec 2>/dev/null
-find /run/netns -type f -printf '%p %m %u\n'
+find /run/netns -type f -printf '%p %m %u\n' | sort
 for dir in /etc/netns /var/lib/linuxnet-netns /run/netns; do
     [ "$dir" = /run/netns ] ||
         find "$dir" -type f ! -path "*lock*" -printf '%p %m %u written=%T@ ' -exec sha256sum -b {} \; | sed 's/ \*.*//'
