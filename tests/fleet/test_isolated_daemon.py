@@ -264,6 +264,40 @@ def test_the_daemon_may_not_hold_the_namespace_back(ready):
     assert ready.run_playbook(PLAYBOOK, ABSENT).changed() == 1
 
 
+VISITED = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: The namespace
+      linuxnet.netns.netns: "{{ options }}"
+"""
+
+
+def test_units_in_a_namespace_are_stopped_and_those_around_it_are_not(ready):
+    """processes: kill. A unit that would be started again is stopped its own way; one that only has a process inside,
+    as sshd or a session has, loses that process alone."""
+    host = ready
+
+    def run(fails=False, **options):
+        return host.run_playbook(VISITED, {"options": {"name": "app", **options}}, fails=fails).task("The namespace")
+
+    run()
+    host.ssh("systemd-run --quiet --unit=visitor -p Restart=always -p NetworkNamespacePath=/run/netns/app "
+             "-p 'ExecStop=touch /run/asked-to-stop' sleep 600")  # fmt: skip
+    host.ssh("systemd-run --quiet --unit=around sh -c 'ip netns exec app sleep 601 & exec sleep 602'")
+    refused = run(fails=True, state="absent").result["msg"]
+    assert "(sleep, unit visitor.service)" in refused and "processes: kill" in refused
+    foretold = run(state="absent", processes="kill")
+    assert foretold.changed
+    assert "unit visitor.service" in str(foretold.result["changes"])
+    assert host.ssh("systemctl is-active visitor || :").strip() == "inactive"
+    assert host.succeeds("test -e /run/asked-to-stop")
+    assert host.ssh("systemctl is-active around").strip() == "active"
+    assert not host.succeeds("pgrep -f 'sleep 601'") and host.succeeds("pgrep -f 'sleep 602'")
+    assert not host.succeeds("test -e /run/netns/app")
+    host.ssh("systemctl stop around")
+
+
 def test_from_inside_nothing_but_its_own_addresses(fleet, ready):
     """A forged source does not get out."""
     ready.run_playbook(PLAYBOOK, VARIABLES)

@@ -609,3 +609,29 @@ def test_nft_is_not_asked_twice_what_it_makes_of_a_ruleset():
         assert len(asked) == 2
         assert converge(kernel, topology({**OPTIONS, "forwards": []})).changes
         assert len(asked) == 3
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_network_card_goes_back_to_the_host_before_its_namespace_goes(refused):
+    from model_kernel import Device
+
+    kernel = made({"namespaces": NAMESPACES})
+    Device(kernel.names["app"][0], "eth7", "", "52:54:00:00:00:77")
+    before = kernel.picture()
+    if refused:  # the last write: what was moved goes back
+        kernel.fail_at = kernel.writes + 4
+        with pytest.raises(StepFailed):
+            converge(kernel, topology({}, absent=True))
+        assert kernel.picture() == before
+    else:
+        changes = items(converge(kernel, topology({}, absent=True)))
+        assert any("physical link eth7" in change for change in changes)
+        assert "eth7" in kernel.host.devices and not kernel.names.get("app")
+
+
+def test_a_network_card_whose_name_is_taken_stays_where_it_is():
+    from model_kernel import Device
+
+    kernel = made({"namespaces": NAMESPACES})
+    Device(kernel.names["app"][0], "eth1")
+    fails(kernel, topology({}, absent=True), Clash, "network card eth1", "ip -n app link set eth1 name NEW")
