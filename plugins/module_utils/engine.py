@@ -54,11 +54,11 @@ def converge(request: Request, check_mode: bool, system: Optional[System] = None
     try:
         with _lock(check_mode, system, state) as lock:
             run = _Run(system, request, state)
+            if not check_mode and (lock.left_behind or run.ledger.unfinished):
+                run.sweep()
             result = Result(run.plan(Snapshot(system)), warnings + run.warnings + run.rulesets.warnings)
             run.check_feasible(result.changes, really=not check_mode)
             if not check_mode:
-                if lock.left_behind or run.ledger.unfinished:
-                    run.sweep()
                 result.warnings += run.carry_out(result.changes)
             return result
     finally:

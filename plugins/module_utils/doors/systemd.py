@@ -125,9 +125,10 @@ class Systemd:
                     stream.write(text)
             return [complaint for path, text in texts.items() for complaint in self._verify(folder, path, text)]
 
-    @staticmethod
-    def sweep() -> None:
-        """Remove such folders of runs that were killed."""
+    def sweep(self) -> None:
+        """After a run that was killed: no such folders of it, and unit files known as they are now."""
+        if self.available():
+            self._systemctl("daemon-reload", [])
         for name in os.listdir("/run"):
             if name.startswith(_TRIALS) and not os.path.exists(f"/proc/{name[len(_TRIALS) :].partition('.')[0]}"):
                 shutil.rmtree(f"/run/{name}", ignore_errors=True)
