@@ -195,8 +195,8 @@ class LedgerFile(KernelObject):
             system.files.remove(PATH)
             system.files.remove_directory(FOLDER)
         else:
-            system.files.make_directory(FOLDER, 0o700)
             try:
+                system.files.make_directory(FOLDER, 0o700)
                 system.files.write(PATH, after, 0o600)
             except SystemRefused:
                 if before is None:
