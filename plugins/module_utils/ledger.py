@@ -151,6 +151,8 @@ class Ledger:
 def _read(system: System) -> Optional[str]:
     """The file's text, None if there is none. What is ours to remove is decided by it, so it has to be ours alone."""
     text = system.files.read(PATH)
+    if text is None and system.files.exists(FOLDER) and not system.files.is_directory(FOLDER):
+        raise LedgerUnreadable(f"{FOLDER} is not a directory; move it out of the way")
     if text is None and system.files.exists(PATH):
         raise LedgerUnreadable(f"{PATH} is a symbolic link, which is not followed; put the file in its place")
     if text is not None and system.files.writable_by_others(PATH):

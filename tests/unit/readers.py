@@ -61,6 +61,8 @@ class Shelf:
     def exists(self, path):
         return self._text is not None
 
+    is_directory = exists
+
     def writable_by_others(self, path):
         return False
 

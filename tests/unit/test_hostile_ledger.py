@@ -141,7 +141,7 @@ class Linked(ModelSystem):
     def __init__(self, text, writable):
         super().__init__(ModelKernel())
         self.files.read = lambda path: text
-        self.files.exists = lambda path: True
+        self.files.exists = self.files.is_directory = lambda path: True
         self.files.writable_by_others = lambda path: writable
 
 

@@ -144,7 +144,9 @@ class NetnsMounts:
     def prepare(self) -> None:
         """Make /run/netns a place whose mounts every process of the host sees, as `ip netns add` does."""
         try:
-            os.makedirs(RUN_NETNS, 0o755, exist_ok=True)
+            if not os.path.isdir(RUN_NETNS):
+                os.makedirs(RUN_NETNS, 0o755, exist_ok=True)
+                os.chmod(RUN_NETNS, 0o755)  # whatever the umask says
         except OSError as error:
             raise SystemRefused(f"making {RUN_NETNS}: {error.strerror}", error.errno or 0) from None
         target = os.fsencode(RUN_NETNS)
