@@ -82,6 +82,8 @@ HOSTILE = (
     "0.0.0.0/0",
     "255.255.255.255",
 )
+#: Those that end a line, a word or a string.
+BREAKING = tuple(text for text in HOSTILE if set(text) & set("\n\r\0\\\"'") or text.startswith((" ;", "%", "$")))
 NUMBERS = (0, 1, -1, 2**15, 2**16, 2**31, 2**32, 2**63, 2**64, -(2**63), 10**400)
 
 strings = (
@@ -249,19 +251,28 @@ def damaged_options(draw, base=None, most=3):
     return found
 
 
+def names_and_texts():
+    """Every string in FULL that stands for more than a choice, with the places where it stands."""
+    found = {}
+    for path, kind in leaves(FULL, OPTIONS):
+        if kind != "choice" and isinstance(at(FULL, path), str):
+            found.setdefault(at(FULL, path), []).append(path)
+    return found
+
+
+def renamed(paths, new):
+    """FULL with *new* in all these places: a namespace is called the same wherever it is mentioned."""
+    found = copy.deepcopy(FULL)
+    for path in paths:
+        at(found, path[:-1])[path[-1]] = new
+    return found
+
+
 @st.composite
 def renamed_options(draw):
-    """FULL with one of its strings, wherever it stands, replaced by an odd one; (the options, the odd one)."""
-    texts = sorted(
-        {at(FULL, path) for path, kind in leaves(FULL, OPTIONS) if kind != "choice" and isinstance(at(FULL, path), str)}
-    )
-    old = draw(st.sampled_from(texts))
-    new = draw(odd("str", old))
-    found = copy.deepcopy(FULL)
-    for path, kind in leaves(FULL, OPTIONS):
-        if kind != "choice" and at(FULL, path) == old:
-            found = replaced(found, path, new)
-    return found, new
+    """FULL with one of its strings, wherever it stands, replaced by an odd one."""
+    old, paths = draw(st.sampled_from(sorted(names_and_texts().items())))
+    return renamed(paths, draw(odd("str", old)))
 
 
 @st.composite

@@ -204,7 +204,7 @@ def test_systemctl_speaks_of_all_units_or_none_is_believed(text):
     assert "asked about 2 units" in str(caught.value)
 
 
-@pytest.mark.parametrize("value", ["x", "9" * 5000, "[not set]"])
+@pytest.mark.parametrize("value", ["x", "1.5", "[not set]"])
 def test_numbers_of_systemctls_are_numbers(value):
     with pytest.raises(SystemRefused):
         systemd.parse_units(["a.service"], f"MainPID={value}\n")
@@ -226,7 +226,7 @@ def test_a_process_cannot_write_on_the_terminal():
     assert processes._printable("a\x1b[2J\nb\u202ec") == "a?[2J?b?c"
 
 
-@pytest.mark.parametrize("text", ["", "Uid:", "Uid:\tx\ty\tz\n", "Uid: 0 " + "9" * 5000])
+@pytest.mark.parametrize("text", ["", "Uid:", "Uid:\tx\ty\tz\n", "Uid:\t0\n"])
 def test_a_process_without_a_user(text):
     assert processes._effective_user([text]) is None
 

@@ -15,13 +15,13 @@ from ansible_collections.linuxnet.netns.plugins.module_utils.compile.firewall im
 from ansible_collections.linuxnet.netns.plugins.module_utils.desired.state import State
 from ansible_collections.linuxnet.netns.plugins.module_utils.errors import Clash, NetnsError
 from ansible_collections.linuxnet.netns.plugins.module_utils.spec.netns_topology import OPTIONS
-from hostile import FULL, at, damaged_options, leaves, renamed_options
+from hostile import BREAKING, FULL, HOSTILE, at, damaged_options, leaves, names_and_texts, renamed, renamed_options
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_system import converge, topology, uplinked
 from topologies import topologies
 
-more = settings(max_examples=settings.default.max_examples * 5)
+more = settings(max_examples=settings.default.max_examples * 3)
 
 
 def options_of(spec, path=()):
@@ -58,10 +58,18 @@ def test_so_are_those_of_any_topology(options):
 # -- what is taken stays where it belongs --
 
 
-@more
+@pytest.mark.parametrize("old", sorted(names_and_texts()))
+def test_what_is_taken_is_written_nowhere_but_in_its_place(old):
+    for new in (*HOSTILE, *(old + text for text in BREAKING)):
+        stays_in_its_place(renamed(names_and_texts()[old], new))
+
+
 @given(renamed_options())
-def test_what_is_taken_is_written_nowhere_but_in_its_place(renamed):
-    options, _new = renamed
+def test_nor_is_anything_else_that_is_taken(options):
+    stays_in_its_place(options)
+
+
+def stays_in_its_place(options):
     try:
         State.from_options(options)
     except NetnsError:
