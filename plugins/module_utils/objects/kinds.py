@@ -48,7 +48,7 @@ KINDS: dict[str, Any] = {
 
 #: By kind, the types of the fields that identify an object.
 _TYPES: dict[str, list[Any]] = {
-    name: [{"str": str, "int": int}[item.type] for item in dataclasses.fields(kind) if item.compare]
+    name: [{"str": str, "int": int}[str(item.type)] for item in dataclasses.fields(kind) if item.compare]
     for name, kind in KINDS.items()
 }
 
