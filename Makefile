@@ -25,6 +25,8 @@ PYTEST_ARGS ?=
 # FLEET_ARGS= runs all of them, those that take minutes or need an index of packages too.
 FLEET_ARGS ?= -m 'not slow'
 MOLECULE_ARGS ?= --all
+# A minute for each harness.
+FUZZ_ARGS ?=
 
 .PHONY: help
 help: ## list the targets
@@ -75,6 +77,11 @@ lint: setup-lint build ## style, types, documentation, ansible-test sanity
 .PHONY: mutation
 mutation: setup-test build ## break the code, a line at a time, and see the tests notice (MUTATION_ARGS=--fast: without root)
 	@python tests/mutation/run.py $(MUTATION_ARGS)
+
+# An interpreter of its own: see scripts/fuzz.
+.PHONY: fuzz
+fuzz: build ## look for input that the code falls over (FUZZ_ARGS='--seconds 600 ledger')
+	@scripts/fuzz $(FUZZ_ARGS)
 
 .PHONY: matrix
 matrix: setup-test build root ## unit and integration tests on every Python and pyroute2 (root; MATRIX_ARGS=--fast)

@@ -74,7 +74,7 @@ processes:
     - kill
   default: fail
 timeout:
-  description: Seconds to wait for processes that were asked to end.
+  description: Seconds to wait for processes that were asked to end, a day at most.
   type: int
   default: 10
 """

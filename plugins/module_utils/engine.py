@@ -17,6 +17,7 @@ from .compile.stale_flows import stale_flows
 from .compile.veth import compile_veth
 from .compile.wanted import Wanted
 from .desired.names import HOST, check_identity, where
+from .desired.netns import timeout
 from .desired.state import State
 from .doors import conntrack
 from .errors import Clash, NetnsError, SystemRefused
@@ -221,7 +222,8 @@ class _Run:
             return
         if request.identity[0] == "netns":
             options = request.options["namespaces"][0]
-            item = Namespace(request.identity[1], options.get("processes") or "fail", _timeout(options))
+            patience = timeout("timeout", options.get("timeout"))
+            item = Namespace(request.identity[1], options.get("processes") or "fail", patience)
             self.explicit = {item}
             users = [
                 name
@@ -510,8 +512,3 @@ def _same_pair(resource: Any, request: Request) -> bool:
     if resource.kind != "veth" or not request.identity or request.identity[0] != "veth":
         return False
     return request.identity[1:] in [end.place for end in resource.ends]
-
-
-def _timeout(options: dict[str, Any]) -> int:
-    value = options.get("timeout")
-    return 10 if value is None else value

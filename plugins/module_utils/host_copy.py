@@ -24,7 +24,7 @@ def prefer(package: ModuleType, folder: str = FOLDER) -> bool:
     they do."""
     try:
         sent = package.__path__[0]
-        if not _trusted(folder) or os.path.realpath(sent) == folder or not _same(package, sent, folder):
+        if os.path.realpath(sent) == folder or not _same(package, sent, folder):
             return False
     except (
         AttributeError,
@@ -37,9 +37,8 @@ def prefer(package: ModuleType, folder: str = FOLDER) -> bool:
     return True
 
 
-def _trusted(folder: str) -> bool:
+def _trusted(status: os.stat_result) -> bool:
     """Written by root, and by nobody else."""
-    status = os.stat(folder)
     return status.st_uid == 0 and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
@@ -47,9 +46,13 @@ def _same(package: ModuleType, sent: str, folder: str) -> bool:
     read: Callable[[str], bytes] = package.__loader__.get_data  # type: ignore[union-attr]
     found = 0
     for place, _folders, names in os.walk(folder):
+        if not _trusted(os.stat(place)):
+            return False
         for name in names:
             if name.endswith(".py") and name != "__init__.py":
                 full = os.path.join(place, name)
+                if not _trusted(os.stat(full)):
+                    return False
                 with open(full, "rb") as stream:
                     if stream.read() != read(os.path.join(sent, os.path.relpath(full, folder))):
                         return False

@@ -201,8 +201,7 @@ class _Reader:
             text = None
             if not self.warnings:
                 self.warnings.append(f"{error}; without it, forwards and NAT cannot be listed")
-        rules = [] if text is None else [item["rule"] for item in json.loads(text)["nftables"] if "rule" in item]
-        return {"forwards": _by_name("forward", rules, _forward), "nat": _by_name("nat", rules, _nat)}
+        return _listed(text)
 
 
 def _address(item: wire.Address, names: dict[int, str]) -> dict[str, Any]:
@@ -286,13 +285,22 @@ def _listening() -> Iterator[dict[str, Any]]:
     """Sockets that wait for others: TCP ones that listen, UDP ones that are bound and not connected."""
     for table, protocol, listening in _SOCKET_TABLES:
         try:
-            with open(f"/proc/thread-self/net/{table}", encoding="ascii") as stream:
-                rows = [line.split()[1:4] for line in stream][1:]
+            with open(f"/proc/thread-self/net/{table}", encoding="ascii", errors="replace") as stream:
+                yield from _sockets(protocol, listening, stream)
         except FileNotFoundError:
             continue  # a kernel without IPv6
-        for local in sorted({row[0] for row in rows if row[2] == listening}):
-            address, port = local.split(":")
-            yield {"protocol": protocol, "address": _hex_address(address), "port": int(port, 16)}
+
+
+def _sockets(protocol: str, state: str, lines: Iterable[str]) -> list[dict[str, Any]]:
+    """The sockets of a table that are in this state."""
+    try:
+        rows = [line.split()[1:4] for line in lines][1:]
+        found = [local.split(":") for local in sorted({row[0] for row in rows if row[2] == state})]
+        return [
+            {"protocol": protocol, "address": _hex_address(address), "port": int(port, 16)} for address, port in found
+        ]
+    except (ValueError, LookupError, struct.error) as error:
+        raise SystemRefused(f"the kernel's table of {protocol} sockets cannot be read ({error})") from None
 
 
 def _hex_address(text: str) -> str:
@@ -302,6 +310,15 @@ def _hex_address(text: str) -> str:
 
 
 # -- forwards and NAT, from nft's JSON --
+
+
+def _listed(text: Optional[str]) -> dict[str, Any]:
+    """The forwards and the NAT of a table; *text* None means that there is none."""
+    try:
+        rules = [] if text is None else [item["rule"] for item in json.loads(text)["nftables"] if "rule" in item]
+        return {"forwards": _by_name("forward", rules, _forward), "nat": _by_name("nat", rules, _nat)}
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise SystemRefused(f"what nft lists cannot be read ({type(error).__name__}: {error})") from None
 
 
 def _by_name(kind: str, rules: list[dict[str, Any]], describe: Any) -> list[dict[str, Any]]:

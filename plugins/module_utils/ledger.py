@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from .desired.state import LISTS, State
 from .errors import LedgerUnreadable, NetnsError, SystemRefused
 from .objects.kernel_object import KernelObject, Value
-from .objects.kinds import from_fields
+from .objects.kinds import from_fields, with_value
 from .objects.program import Program
 from .objects.text_file import TextFile
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FOLDER = "/var/lib/linuxnet-netns"
 PATH = f"{FOLDER}/ledger.json"
 VERSION = 1
+#: What a text that is not one of ours leads to.
+_DAMAGE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass
@@ -87,7 +89,7 @@ class Ledger:
         *known* are options whose State has been built already: a run that changes nothing reads back its own.
         """
         boot = system.boot_id() or ""
-        text = system.files.read(PATH)
+        text = _read(system)
         if text is None:
             # A folder without a ledger: killed while that was written for the first time, or removed.
             return cls(boot, unfinished=system.files.exists(FOLDER))
@@ -104,11 +106,11 @@ class Ledger:
                     if known[1] is not None and owner.options == known[0]
                     else State.from_options(owner.options, owner.single)
                 )
-            ledger.made = {from_fields(item): value for item, value in data["made"]}
-            ledger.listings = dict(data.get("listings", {}))
+            ledger.made = dict(with_value(from_fields(item), value) for item, value in data["made"])
+            ledger.listings = {**data.get("listings", {})}
             ledger.unfinished = bool(data.get("unfinished"))
             same_boot = data["boot"] == boot
-        except (ValueError, TypeError, LookupError, AttributeError, NetnsError) as error:
+        except (*_DAMAGE, NetnsError) as error:
             raise _damaged(error) from None
         if not same_boot:
             ledger.made = {item: value for item, value in ledger.made.items() if item.PERSISTENT}
@@ -119,17 +121,17 @@ class Ledger:
     @staticmethod
     def recorded(system: System, name: str) -> set[KernelObject]:
         """What the owner *name* held when the ledger was written, in this boot or an earlier one."""
-        text = system.files.read(PATH)
+        text = _read(system)
         try:
             owners = _parse(text)["owners"] if text else {}
             return {from_fields(item) for item in owners.get(name, {}).get("objects", ())}
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+        except _DAMAGE as error:
             raise _damaged(error) from None
 
     @staticmethod
     def of_this_boot(system: System) -> bool:
         """True if what the ledger lists was made in this boot."""
-        text = system.files.read(PATH)
+        text = _read(system)
         return text is not None and _parse(text).get("boot") == system.boot_id()
 
     def sweep(self, system: System) -> None:
@@ -157,11 +159,26 @@ class Ledger:
             del self.owners[name]
 
 
+def _read(system: System) -> Optional[str]:
+    """The file's text, None if there is none. What is ours to remove is decided by it, so it has to be ours alone."""
+    text = system.files.read(PATH)
+    if text is None and system.files.exists(FOLDER) and not system.files.is_directory(FOLDER):
+        raise LedgerUnreadable(f"{FOLDER} is not a directory; move it out of the way")
+    if text is None and system.files.exists(PATH):
+        raise LedgerUnreadable(f"{PATH} is a symbolic link, which is not followed; put the file in its place")
+    if text is not None and system.files.writable_by_others(PATH):
+        raise LedgerUnreadable(
+            f"{PATH} could have been written by somebody else; see what it lists, and then give it and its folder "
+            f"to root alone (chown -R root {FOLDER}; chmod -R go-w {FOLDER})"
+        )
+    return text
+
+
 def _parse(text: str) -> dict[str, Any]:
     try:
         data = json.loads(text)
         version = data["version"]
-    except (ValueError, TypeError, KeyError) as error:
+    except _DAMAGE as error:
         raise _damaged(error) from None
     if version != VERSION:
         raise LedgerUnreadable(

@@ -18,6 +18,7 @@ from .doors import processes
 from .doors.netlink import ALIAS, ROUTE_PROTOCOL
 from .doors.netlink_messages import Address, Link
 from .errors import Clash, InvalidOption, MissingDependency
+from .objects.directory import Directory
 from .objects.kernel_object import KernelObject
 from .objects.link_route import LinkRoute
 from .objects.namespace import Namespace
@@ -151,6 +152,7 @@ def check_clashes(
 ) -> None:
     """Refuse names and addresses that are somebody else's."""
     _check_namespaces(state, snapshot, ours, owner_of, single)
+    _check_directories(wanted, snapshot)
     for number, veth in enumerate(state.veths):
         where_from = "" if single else f"veths[{number}]."
         for option, end in zip(("", "peer."), veth.ends):
@@ -209,6 +211,15 @@ def _check_namespaces(
             f"namespaces[{number}].name: namespace {netns.name!r} exists and was not made by linuxnet.netns; "
             "choose another name, or remove it first (linuxnet.netns.netns with state: absent)"
         )
+
+
+def _check_directories(wanted: Wanted, snapshot: Snapshot) -> None:
+    files = snapshot.system.files
+    for item in wanted.objects:
+        if isinstance(item, Directory) and files.exists(item.path) and not files.is_directory(item.path):
+            raise Clash(
+                f"{item.path} is in the way: it is not a directory (a symbolic link to one is not followed); remove it"
+            )
 
 
 def check_netns_known(option: str, netns: str, state: State, snapshot: Snapshot) -> None:

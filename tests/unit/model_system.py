@@ -160,6 +160,9 @@ class _Files:
     def is_directory(self, path):
         return path in self._files and self._files[path] is None
 
+    def writable_by_others(self, path):
+        return False
+
     def write(self, path, text, mode=0o644):
         self._kernel.act()
         if not self.is_directory(os.path.dirname(path)):

@@ -188,11 +188,11 @@ def test_nothing_that_is_taken_breaks_out_of_its_line(environment, user_text):
     try:
         one = service(environment=environment, hardening={"Slice": user_text})
     except InvalidOption as error:
-        assert "write it on one line" in str(error)
+        assert "write it on one line" in str(error) or "has a control character" in str(error)
         return
     parser = configparser.RawConfigParser(strict=False, interpolation=None, delimiters=("=",), comment_prefixes=("#",))
     parser.optionxform = str
-    parser.read_string(unit_text(one, [], "", False))
+    parser.read_string(unit_text(one, [], "", False).replace("\r", "\n").replace("\0", "\n"))  # as systemd reads it
     assert parser.sections() == ["Unit", "Service", "Install"]
     assert set(parser["Service"]) <= {
         "Type",

@@ -100,6 +100,11 @@ def test_nor_what_others_may_write(sent, copy):
     copy.chmod(0o757)
     assert not used(sent, copy)
     copy.chmod(0o755)
+    for place in (copy / "doors", copy / "plan.py"):
+        usual = place.stat().st_mode
+        place.chmod(0o777)
+        assert not used(sent, copy)
+        place.chmod(usual)
     assert used(sent, copy)
     assert not used(sent, copy, owner=1000)
 

@@ -28,6 +28,7 @@ from typing import Any, Optional
 from ..desired import cidr
 from ..desired.netns_forward import Forward
 from ..desired.netns_nat import Nat
+from ..errors import Clash
 
 #: Just before the usual -100, 0 and 100, so that order against others is defined. Numbers, because nft 1.0.6
 #: refuses names such as dstnat in an output chain.
@@ -85,21 +86,33 @@ def _base(kind: str, hook: str, priority: int) -> str:
 
 
 def chain_name(prefix: str, link: str) -> str:
-    """A chain for a link: nft's identifiers take fewer characters than the kernel's names."""
-    plain = all(char.isascii() and (char.isalnum() or char in "_.-") for char in link)
-    return f"{prefix}_{link}" if plain else f"{prefix}_x{link.encode().hex()}"
+    """A chain for a link: nft's identifiers take fewer characters than the kernel's names. What begins with x is
+    written in numbers, too, or a link could be named after another one's chain."""
+    plain = not link.startswith("x") and all(char.isascii() and (char.isalnum() or char in "_.-") for char in link)
+    return f"{prefix}_{link}" if plain else f"{prefix}_x{link.encode('utf-8', 'surrogateescape').hex()}"
 
 
 def _set(items: Iterable) -> str:
     return "{ " + ", ".join(str(item) for item in items) + " }"
 
 
+def _quoted(link: str) -> str:
+    """A link's name as nft reads it. Names that were not given as options are whatever somebody made of them."""
+    if any(char in link for char in '"\\*'):
+        raise Clash(
+            f"interface {link!r} cannot be named in a ruleset, because of a quote, a backslash or an asterisk; "
+            "rename it, or name the interfaces that are meant with in_interface and out_interface"
+        )
+    return f'"{link}"'
+
+
 def _names(links: Iterable[str]) -> str:
-    return _set(f'"{link}"' for link in sorted(links))
+    return _set(map(_quoted, sorted(links)))
 
 
 def _pairs(pairs: Iterable[tuple[str, cidr.Address]]) -> str:
-    return _set(f'"{link}" . {address}' for link, address in sorted(pairs, key=lambda pair: (pair[0], pair[1].packed)))
+    ranked = sorted(pairs, key=lambda pair: (pair[0], pair[1].packed))
+    return _set(f"{_quoted(link)} . {address}" for link, address in ranked)
 
 
 def _family(version: int) -> str:
@@ -154,7 +167,8 @@ def _sources(rules: Ruleset) -> Iterator[Chain]:
             ],
         )
     if wide:
-        lines.append("iifname vmap " + _set(f'"{link}" : jump {chain_name("source", link)}' for link in sorted(wide)))
+        jumps = (f"{_quoted(link)} : jump {chain_name('source', link)}" for link in sorted(wide))
+        lines.append("iifname vmap " + _set(jumps))
     if guarded:
         # Neighbours speak from link-local and unspecified addresses; but who routes is not for a namespace to say.
         lines += [
@@ -344,7 +358,7 @@ def _hairpin(rules: Ruleset) -> Iterator[str]:
         if hosts[version]:
             yield f"ct status dnat oifname . {_family(version)} saddr {_pairs(hosts[version])} masquerade"
         for link, nets in sorted(wide[version].items()):
-            yield f'ct status dnat oifname "{link}" {_family(version)} saddr {_set(collapse(nets))} masquerade'
+            yield f"ct status dnat oifname {_quoted(link)} {_family(version)} saddr {_set(collapse(nets))} masquerade"
     if hosts[4]:
         yield f"ct status dnat oifname {_names({link for link, _address in hosts[4]})} ip saddr 127.0.0.0/8 masquerade"
 

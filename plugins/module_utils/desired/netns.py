@@ -17,6 +17,9 @@ _SYSCTL_PART = re.compile(r"[A-Za-z0-9_.@+#~=-]+\Z")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?\.?\Z")
 _RESOLVER_OPTION = re.compile(r"[a-z0-9-]+(:\d+)?\Z")
 
+#: A day, in seconds. Nobody means to wait longer, and a clock takes no number of any size.
+_LONGEST = 86400
+
 HEADER = "# Written by linuxnet.netns; changes made here are overwritten.\n"
 
 
@@ -41,9 +44,6 @@ class Netns:
     @classmethod
     def from_options(cls, options: dict[str, Any], where: str = "") -> Netns:
         """Build from the options of spec/netns.py. *where* prefixes option names in errors (``namespaces[3].``)."""
-        timeout = options.get("timeout", 10)
-        if timeout < 0:
-            raise InvalidOption(where + "timeout", timeout, "is negative", "give seconds, 0 or more")
         return cls(
             name=netns_name(where + "name", options["name"]),
             loopback=options.get("loopback", True),
@@ -51,8 +51,19 @@ class Netns:
             resolv_conf=_resolv_conf(where + "dns", options.get("dns")),
             hosts=_hosts(where + "hosts", options.get("hosts")),
             processes=options.get("processes", "fail"),
-            timeout=timeout,
+            timeout=timeout(where + "timeout", options.get("timeout")),
         )
+
+
+def timeout(option: str, value: Optional[int]) -> int:
+    """Seconds to wait for processes to end."""
+    if value is None:
+        return 10
+    if value < 0:
+        raise InvalidOption(option, value, "is negative", "give seconds, 0 or more")
+    if value > _LONGEST:
+        raise InvalidOption(option, value, "is more than a day", f"give seconds, {_LONGEST} or less")
+    return value
 
 
 def sysctl_path(option: str, key: str) -> str:
@@ -82,9 +93,9 @@ def _sysctls(option: str, sysctls: dict[str, Any]) -> tuple[tuple[str, str], ...
         path = sysctl_path(option, str(key))
         if isinstance(value, bool):
             value = int(value)
-        if not isinstance(value, (int, str)) or not str(value).strip() or "\0" in str(value):
-            raise InvalidOption(f"{option}.{key}", value, "is not a sysctl's value", "give a number or a string")
         text = " ".join(str(value).split())
+        if not isinstance(value, (int, str)) or not text or not text.isascii() or "\0" in text:
+            raise InvalidOption(f"{option}.{key}", value, "is not a sysctl's value", "give a number or a string")
         if found.setdefault(path, text) != text:
             raise InvalidOption(
                 f"{option}.{key}", value, "contradicts another spelling of the same key", "keep one of them"

@@ -17,6 +17,13 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _USER = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*\$?|[0-9]+)\Z")
 #: Before a command, these have systemd run it with full privileges, or in part of the sandbox only.
 _PRIVILEGED = "+!"
+#: What systemd takes as one word or a part of one: nothing in it ends the command.
+_QUOTED = re.compile(r"""\\.|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""")
+#: The first word of another command, after a lone semicolon.
+_NEXT = re.compile(r"(?<!\S);\s+(\S+)")
+_USER_BYTES = 256
+#: -1, as a number of 16 bits and of 32, means that no account is meant.
+_NO_USER = (2**16 - 1, 2**32 - 1)
 
 #: Settings that other options, or the namespace itself, stand for.
 _TAKEN = {
@@ -72,9 +79,13 @@ class Service:
             enabled=options.get("enabled") is not False,
             state=options.get("state") or "started",
         )
-        if any(char.isspace() for char in service.netns) or "%" in service.netns:
+        if any(char.isspace() or char in "%\\" for char in service.netns) or not _is_unicode(service.netns):
+            # systemd would pass over the line with the name, or take the next one for a part of it
             raise InvalidOption(
-                where + "netns", service.netns, "cannot be named in a unit", "use a name without blanks and '%'"
+                where + "netns",
+                service.netns,
+                "cannot be named in a unit",
+                "use a name without blanks, '%' and backslashes, in UTF-8",
             )
         dynamic = dict(service.settings).get("DynamicUser", ("no",))[-1:] in (("yes",), ("true",), ("1",), ("on",))
         if service.command is not None and service.user is None and not dynamic:
@@ -92,8 +103,9 @@ def _command(option: str, value: Optional[str]) -> Optional[str]:
         return None
     command = one_line(option, value.strip())
     program = command.split()[0] if command.split() else ""
-    if any(char in program[: len(program) - len(program.lstrip("-@:+!"))] for char in _PRIVILEGED):
-        raise InvalidOption(option, value, "asks for privileges by '+' or '!'", "leave out the prefix")
+    for word in (program, *_NEXT.findall(_QUOTED.sub('""', command))):
+        if any(char in word[: len(word) - len(word.lstrip("-@:+!|"))] for char in _PRIVILEGED):
+            raise InvalidOption(option, value, "asks for privileges by '+' or '!'", "leave out the prefix")
     if not program.lstrip("-@:\"'").startswith("/"):
         raise InvalidOption(
             option,
@@ -105,9 +117,15 @@ def _command(option: str, value: Optional[str]) -> Optional[str]:
 
 
 def _user(option: str, value: Optional[str]) -> Optional[str]:
-    if value is not None and not _USER.match(value):
+    if value is None:
+        return None
+    if not _USER.match(value) or len(value) > _USER_BYTES or (value.isdigit() and not _is_user_id(int(value))):
         raise InvalidOption(option, value, "is not the name of an account", "use a name or a number")
     return value
+
+
+def _is_user_id(number: int) -> bool:
+    return number < 2**32 and number not in _NO_USER
 
 
 def _environment(option: str, values: dict[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -116,13 +134,27 @@ def _environment(option: str, values: dict[str, Any]) -> tuple[tuple[str, str], 
             raise InvalidOption(
                 f"{option}.{name}", values[name], "has a name that no variable can have", "use letters, digits and '_'"
             )
-    return tuple(sorted((str(name), _text(f"{option}.{name}", value)) for name, value in values.items()))
+    return tuple(sorted((str(name), _value(f"{option}.{name}", value)) for name, value in values.items()))
+
+
+def _value(option: str, value: Any) -> str:
+    """A variable's. systemd leaves out variables that are not UTF-8, and takes more than a newline for the end of a
+    line."""
+    text = _text(option, value)
+    if any((ord(char) < 32 and char not in "\n\t") or ord(char) == 127 for char in text) or not _is_unicode(text):
+        raise InvalidOption(
+            option,
+            value,
+            "has a control character, or is not UTF-8",
+            "encode it, or have the service read it from a file (EnvironmentFile or LoadCredential under hardening)",
+        )
+    return text
 
 
 def _settings(option: str, values: dict[str, Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     found = {}
-    for key, value in values.items():
-        if not _KEY.match(str(key)):
+    for key, value in ((str(key), value) for key, value in values.items()):
+        if not _KEY.match(key):
             raise InvalidOption(
                 f"{option}.{key}",
                 value,
@@ -151,4 +183,11 @@ def one_line(option: str, value: str) -> str:
         raise InvalidOption(
             option, value, "has a line break, a control character or a backslash at its end", "write it on one line"
         )
+    if not _is_unicode(value):  # systemd would pass over the line
+        raise InvalidOption(option, value, "is not UTF-8", "write it on one line, in UTF-8")
     return value
+
+
+def _is_unicode(value: str) -> bool:
+    """False for text with bytes, or halves of characters, that UTF-8 does not have."""
+    return not any("\ud800" <= char <= "\udfff" for char in value)

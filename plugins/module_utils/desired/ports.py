@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from ..errors import InvalidOption
 
-_RANGE = re.compile(r"\s*(\d+)\s*(?:[-:]\s*(\d+)\s*)?\Z", re.ASCII)
+#: No longer than Python takes for a number: zeros in front are no mistake.
+_RANGE = re.compile(r"\s*(\d{1,99})\s*(?:[-:]\s*(\d{1,99})\s*)?\Z", re.ASCII)
 
 
 @dataclass(frozen=True)

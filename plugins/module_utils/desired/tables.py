@@ -12,13 +12,15 @@ from ..errors import InvalidOption
 #: rt_tables names that every kernel and iproute2 agree upon.
 TABLES = {"default": 253, "main": 254, "local": 255}
 MAIN_TABLE = TABLES["main"]
+#: Of much longer ones Python makes no number.
+_MOST_DIGITS = 99
 
 
 def table(option: str, value: Optional[str]) -> int:
     """The number of a table; None is the main one. Raises InvalidOption."""
     name = str(value if value is not None else "main").strip()
     number = TABLES.get(name, -1)
-    if number < 0 and name.isascii() and name.isdigit():
+    if number < 0 and name.isascii() and name.isdigit() and len(name) <= _MOST_DIGITS:
         number = int(name)
     if not 1 <= number < 2**32:
         raise InvalidOption(

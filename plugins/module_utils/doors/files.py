@@ -22,6 +22,8 @@ from .in_namespace import in_namespace
 
 #: Every user inside a namespace has to be able to read its resolv.conf.
 MODE = 0o644
+#: Folders of ours: nobody has a reason to have them, or what is in them, elsewhere.
+_OURS = ("/etc/netns", "/var/lib/linuxnet-netns")
 _MOST_BYTES = 64 << 20
 
 
@@ -30,6 +32,7 @@ class Files:
 
     def read(self, path: str) -> Optional[str]:
         """The text of a regular file, or None."""
+        _not_through_links(path)
         try:
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
@@ -38,9 +41,10 @@ class Files:
             if error.errno == errno.ELOOP:
                 return None  # a symbolic link is not our file; it will be replaced
             raise _refused(f"reading {path}", error) from None
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise SystemRefused(f"{path} is not a regular file; remove it, or move it out of the way")
         with os.fdopen(handle, "r", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise SystemRefused(f"{path} is not a regular file")
             return stream.read(_MOST_BYTES)
 
     def real_path(self, path: str) -> str:
@@ -56,6 +60,7 @@ class Files:
 
     def write(self, path: str, text: str, mode: int = MODE) -> None:
         """Replace or make *path*: written beside it, synced, renamed."""
+        _not_through_links(path)
         temporary = _beside(path)
         try:
             self.remove(temporary)
@@ -72,7 +77,7 @@ class Files:
                     os.unlink(temporary)
                 raise
             _sync_directory(os.path.dirname(path))
-        except OSError as error:
+        except (OSError, UnicodeEncodeError) as error:
             raise _refused(f"writing {path}", error) from None
 
     def sweep(self, paths: Iterable[str]) -> None:
@@ -84,6 +89,7 @@ class Files:
                 self.remove(beside)
 
     def remove(self, path: str) -> None:
+        _not_through_links(path)
         try:
             os.unlink(path)
         except FileNotFoundError:
@@ -92,16 +98,28 @@ class Files:
             raise _refused(f"removing {path}", error) from None
 
     def is_directory(self, path: str) -> bool:
-        """True for a real directory; a symbolic link to one is not ours to follow."""
+        """True for a directory. Where one of ours belongs, a symbolic link is none; /usr/local/sbin may well be one."""
         try:
-            return stat.S_ISDIR(os.lstat(path).st_mode)
+            return stat.S_ISDIR(os.stat(path, follow_symlinks=not _is_ours(path)).st_mode)
         except OSError:
             return False
+
+    def writable_by_others(self, path: str) -> bool:
+        """True if somebody but root (or whoever we are) can put another file in the place of *path*, or write it."""
+        for place in (os.path.dirname(path), path):
+            try:
+                status = os.lstat(place)
+            except OSError:
+                continue
+            if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                return True
+        return False
 
     def exists(self, path: str) -> bool:
         return os.path.lexists(path)
 
     def make_directory(self, path: str, mode: int = 0o755) -> None:
+        _not_through_links(path)
         try:
             os.mkdir(path, mode)
             os.chmod(path, mode)  # whatever the umask says
@@ -143,9 +161,8 @@ class Files:
             self.sweep([path])
             os.mkdir(new, 0o755)
             try:
-                os.chmod(new, 0o755)  # whatever the umask says
                 for folder in {os.path.dirname(relative) for relative in texts}:
-                    os.makedirs(os.path.join(new, folder, "__pycache__"), 0o755, exist_ok=True)
+                    os.makedirs(os.path.join(new, folder, "__pycache__"), exist_ok=True)
                 for relative, text in texts.items():
                     full = os.path.join(new, relative)
                     with open(full, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
@@ -154,6 +171,8 @@ class Files:
                         os.fsync(stream.fileno())
                     if full.endswith(".py"):
                         _compile(full, text, os.path.join(path, relative))
+                for folder, _folders, _names in os.walk(new):
+                    os.chmod(folder, 0o755)  # whatever the umask says, and that of the whole at last
                 if self.exists(path):
                     os.rename(path, _going(path))
                 os.rename(new, path)
@@ -210,6 +229,19 @@ class Files:
             return before
 
         return in_namespace(netns, work)
+
+
+def _is_ours(path: str) -> bool:
+    return any(path == folder or path.startswith(folder + "/") for folder in _OURS)
+
+
+def _not_through_links(path: str) -> None:
+    """Refuse a path below a folder of ours that leads elsewhere: what is there is not ours to read or to replace."""
+    folder = os.path.dirname(path)
+    while _is_ours(folder):
+        if os.path.islink(folder):
+            raise SystemRefused(f"{folder} is a symbolic link, which is not followed; put a directory in its place")
+        folder = os.path.dirname(folder)
 
 
 def _beside(path: str) -> str:

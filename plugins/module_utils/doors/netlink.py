@@ -77,7 +77,10 @@ class NetlinkSocket:
         self._sequence += 1
         self._socket.send(struct.pack("=IHHII", 16 + len(body), kind, flags, self._sequence, 0) + body)
         while True:
-            for message in wire.messages(self._socket.recv(1 << 17)):
+            data, sender = self._socket.recvfrom(1 << 17)
+            if sender[0] != 0:
+                continue  # of another process: only the kernel has the number 0
+            for message in wire.messages(data):
                 if message.sequence != self._sequence:
                     continue
                 if message.kind == wire.NLMSG_ERROR:

@@ -36,6 +36,8 @@ RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW = 1, 6, 7, 
 RT_SCOPE_LINK, RT_SCOPE_NOWHERE = 253, 255
 RT_TABLE_LOCAL = 255
 RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA = 1, 2, 9
+#: What strerror() takes; the kernel's own end at 4095.
+_MOST_ERRNO = 2**31 - 1
 
 #: RTEXT_FILTER_SKIP_STATS: counters are most of a link's message, and nobody here reads them.
 LINK_DUMP = struct.pack("=BxHiII", 0, 0, 0, 0, 0) + struct.pack("=HHI", 8, 29, 8)
@@ -170,7 +172,7 @@ def error(message: Message) -> tuple[int, str]:
         (length,) = struct.unpack_from("=I", message.body, 4)
         offset = 20 if message.flags & _NLM_F_CAPPED else 4 + ((length + 3) & ~3)
         text = _text(attributes(message.body, offset).get(1))
-    return -number, text
+    return min(-number, _MOST_ERRNO), text
 
 
 @understood
@@ -305,7 +307,7 @@ _LITTLE = struct.pack("=H", 1) == b"\1\0"
 
 
 def _text(raw: Optional[bytes]) -> str:
-    return raw.rstrip(b"\0").decode("utf-8", "surrogateescape") if raw else ""
+    return raw.partition(b"\0")[0].decode("utf-8", "surrogateescape") if raw else ""
 
 
 def _address(raw: Optional[bytes]) -> Optional[IpAddress]:

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from typing import NamedTuple, Optional
 
 from ..errors import SystemRefused
@@ -65,19 +66,10 @@ class NetnsMounts:
         return NameState(None, not stat.S_ISDIR(found.st_mode), 0)
 
     def _mounts(self) -> dict[str, int]:
-        """How deep each path under /run/netns is mounted; read once for all of them.
-
-        A stacked mount has the mount below it as its parent. Two lines for one path with other parents are
-        something else: the same mount, propagated to /run/netns bound onto itself.
-        """
+        """How deep each path under /run/netns is mounted; read once for all of them."""
         if self._stacks is None:
-            parents: dict[str, dict[str, str]] = {}
             with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
-                for line in stream:
-                    mount, parent, _device, _root, path = line.split(" ", 5)[:5]
-                    if path.startswith(RUN_NETNS + "/"):
-                        parents.setdefault(_unescape(path), {})[mount] = parent
-            self._stacks = {path: max(_depth(mount, chain) for mount in chain) for path, chain in parents.items()}
+                self._stacks = _stacks(stream)
         return self._stacks
 
     def create(self, name: str) -> None:
@@ -156,7 +148,9 @@ class NetnsMounts:
     def prepare(self) -> None:
         """Make /run/netns a place whose mounts every process of the host sees, as `ip netns add` does."""
         try:
-            os.makedirs(RUN_NETNS, 0o755, exist_ok=True)
+            if not os.path.isdir(RUN_NETNS):
+                os.makedirs(RUN_NETNS, 0o755, exist_ok=True)
+                os.chmod(RUN_NETNS, 0o755)  # whatever the umask says
         except OSError as error:
             raise SystemRefused(f"making {RUN_NETNS}: {error.strerror}", error.errno or 0) from None
         target = os.fsencode(RUN_NETNS)
@@ -210,9 +204,20 @@ class NetnsMounts:
             raise SystemRefused(f"removing {path}: {error.strerror}", error.errno or 0) from None
 
 
+def _stacks(mountinfo: Iterable[str]) -> dict[str, int]:
+    """A stacked mount has the mount below it as its parent. Two lines for one path with other parents are something
+    else: the same mount, propagated to /run/netns bound onto itself."""
+    parents: dict[str, dict[str, str]] = {}
+    for line in mountinfo:
+        fields = line.split(" ", 5)
+        if len(fields) > 4 and fields[4].startswith(RUN_NETNS + "/"):
+            parents.setdefault(_unescape(fields[4]), {})[fields[0]] = fields[1]
+    return {path: max(_depth(mount, chain) for mount in chain) for path, chain in parents.items()}
+
+
 def _depth(mount: str, parents: dict[str, str]) -> int:
     depth = 0
-    while mount in parents:
+    while mount in parents and depth < len(parents):  # a mount may be said to be its own parent
         mount = parents[mount]
         depth += 1
     return depth

@@ -81,8 +81,15 @@ def user_of(pid: int) -> Optional[int]:
     """The effective user id of a process, None if it is gone."""
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as stream:
-            return next(int(line.split()[2]) for line in stream if line.startswith("Uid:"))
-    except (OSError, StopIteration):
+            return _effective_user(stream)
+    except OSError:
+        return None
+
+
+def _effective_user(status: Iterable[str]) -> Optional[int]:
+    try:
+        return next(int(line.split()[2]) for line in status if line.startswith("Uid:"))
+    except (StopIteration, IndexError, ValueError):
         return None
 
 
@@ -109,18 +116,27 @@ def _unit(pid: str) -> str:
     """From the control group, which systemd names after the unit."""
     try:
         with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as stream:
-            parts = [part for line in stream for part in line.strip().split("/") if part.endswith(".service")]
+            return _service_of(stream)
     except OSError:
         return ""
+
+
+def _service_of(groups: Iterable[str]) -> str:
+    parts = [part for line in groups for part in line.strip().split("/") if part.endswith(".service")]
     return parts[-1] if parts else ""
 
 
 def _command(pid: str) -> str:
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as stream:
-            return stream.read().strip()
+            return _printable(stream.read().strip())
     except OSError:
         return "?"
+
+
+def _printable(command: str) -> str:
+    """Every process chooses its own name, and ours are read on terminals."""
+    return "".join(char if char.isprintable() else "?" for char in command)
 
 
 def end(identity: str, timeout: float, stopping: Collection[str] = ()) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -24,6 +25,7 @@ _TRIALS = "linuxnet-netns.trial."
 #: A daemon that ends within this many seconds after its start did not start.
 _GRACE = 0.5
 _JOURNAL_LINES = 15
+_LINE_NUMBER = re.compile(r"[1-9][0-9]{0,8}\Z")
 
 _PROPERTIES = {
     "Id": "",
@@ -109,7 +111,7 @@ class Systemd:
         if not names or not self.available():
             return dict.fromkeys(names, Unit())
         text = self._run(["systemctl", "show", "--property=" + ",".join(_PROPERTIES), "--", *names])
-        return dict(zip(names, map(parse_unit, text.split("\n\n"))))
+        return parse_units(names, text)
 
     def verify(self, texts: Mapping[str, str]) -> list[Complaint]:
         """What systemd says against unit files (path → text), tried in a folder of its own with the units of the
@@ -134,19 +136,10 @@ class Systemd:
                 shutil.rmtree(f"/run/{name}", ignore_errors=True)
 
     def _verify(self, folder: str, path: str, text: str) -> list[Complaint]:
-        copy, unit = folder + path[len(UNITS) :], unit_of(path)
-        done = self._call(["systemd-analyze", "verify", "--man=no", unit], {"SYSTEMD_UNIT_PATH": f"{folder}:"})
-        found = []
-        for line in done.stderr.splitlines():
-            number, _colon, reason = line[len(copy) + 1 :].partition(":")
-            if line.startswith(f"{copy}:") and number.isdigit():
-                key = text.splitlines()[int(number) - 1].partition("=")[0]
-                found.append(Complaint(path, key, reason.strip(), "Unknown" in reason))
-            elif done.returncode != 0 and line.startswith((unit, f"Unit {unit}")):
-                found.append(Complaint(path, "ExecStart", line, False))
-        if done.returncode != 0 and not found:
-            found.append(Complaint(path, "ExecStart", " ".join(done.stderr.split())[:600], False))
-        return found
+        copy = folder + path[len(UNITS) :]
+        command = ["systemd-analyze", "verify", "--man=no", unit_of(path)]
+        done = self._call(command, {"SYSTEMD_UNIT_PATH": f"{folder}:"})
+        return parse_complaints(path, copy, text, done.stderr, done.returncode != 0)
 
     # -- acting --
 
@@ -277,6 +270,32 @@ class Systemd:
             capture_output=True,
             env={**os.environ, "LC_ALL": "C", **(env or {})},
         )
+
+
+def parse_units(names: list[str], text: str) -> dict[str, Unit]:
+    """What `systemctl show` prints for several units: a block for each."""
+    blocks = text.split("\n\n")
+    if len(blocks) != len(names):
+        raise SystemRefused(f"systemctl was asked about {len(names)} units, and spoke of {len(blocks)}")
+    try:
+        return dict(zip(names, map(parse_unit, blocks)))
+    except (ValueError, OverflowError) as error:
+        raise SystemRefused(f"what systemctl shows cannot be read ({error})") from None
+
+
+def parse_complaints(path: str, copy: str, text: str, said: str, failed: bool) -> list[Complaint]:
+    """What `systemd-analyze verify` *said* about *copy*, which holds the *text* of the unit file *path*."""
+    lines, unit, found = text.split("\n"), unit_of(path), []
+    for line in said.splitlines():
+        number, _colon, reason = line[len(copy) + 1 :].partition(":")
+        if line.startswith(f"{copy}:") and _LINE_NUMBER.match(number):
+            key = "".join(lines[int(number) - 1 : int(number)]).partition("=")[0]
+            found.append(Complaint(path, key, reason.strip(), "Unknown" in reason))
+        elif failed and line.startswith((unit, f"Unit {unit}")):
+            found.append(Complaint(path, "ExecStart", line, False))
+    if failed and not found:
+        found.append(Complaint(path, "ExecStart", " ".join(said.split())[:600], False))
+    return found
 
 
 def parse_unit(text: str) -> Unit:

@@ -71,6 +71,11 @@ class KernelObject:
         """What to go back to one day, where *before* was there when we came: None to remove the object."""
         return before
 
+    def check(self, value: Value) -> None:
+        """Raise LookupError, TypeError or ValueError for what cannot be a value of this object."""
+        if not isinstance(value, str):
+            raise TypeError(f"{value!r} cannot be the value of {self}")
+
     def shown(self, value: Optional[Value]) -> Any:
         """A value as it is reported: itself, unless it is too big for that."""
         return value

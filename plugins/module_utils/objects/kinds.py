@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from typing import Any
 
 from .directory import Directory
 from .enablement import Enablement
-from .kernel_object import KernelObject
+from .kernel_object import KernelObject, Value
 from .link_address import LinkAddress
 from .link_route import LinkRoute
 from .link_setting import LinkSetting
@@ -44,6 +46,29 @@ KINDS: dict[str, Any] = {
 }
 
 
+#: By kind, the types of the fields that identify an object.
+_TYPES: dict[str, list[Any]] = {
+    name: [{"str": str, "int": int}[str(item.type)] for item in dataclasses.fields(kind) if item.compare]
+    for name, kind in KINDS.items()
+}
+
+
 def from_fields(fields: list[Any]) -> KernelObject:
-    """The inverse of KernelObject.fields(); raises KeyError or TypeError on anything else."""
-    return KINDS[fields[0]](*fields[1:])
+    """The inverse of KernelObject.fields(); raises LookupError, TypeError or ValueError on anything else."""
+    kind, *values = fields
+    if [type(value) for value in values] != _TYPES[kind]:
+        raise TypeError(f"{values} do not make a {kind}")
+    for value in values:
+        if type(value) is str and not (value.isascii() and "\0" not in value):
+            os.fsencode(value)  # what is no name of a file is none of an object either
+            if "\0" in value:
+                raise ValueError(f"{value!r} cannot be a name")
+    return KINDS[kind](*values)
+
+
+def with_value(item: KernelObject, value: Any) -> tuple[KernelObject, Value]:
+    """*item* and the *value* that it had before us; raises LookupError, TypeError or ValueError for one that it cannot
+    have had."""
+    if value is not None:
+        item.check(value)
+    return item, value

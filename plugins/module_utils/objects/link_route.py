@@ -68,6 +68,10 @@ class LinkRoute(KernelObject):
     def observed(self, snapshot: Snapshot) -> Optional[str]:
         return snapshot.routes_of(self.netns).get(self)
 
+    def check(self, value: Any) -> None:
+        super().check(value)
+        _options(value)
+
     def apply(self, system: System, before: Optional[str], after: Optional[str]) -> None:
         if before is not None:
             try:
@@ -79,19 +83,26 @@ class LinkRoute(KernelObject):
             system.netlink.add_route(self.netns, self._wire(system, after))
 
     def _wire(self, system: System, value: str) -> wire.Route:
-        words = value.split()
-        options = dict(zip(words, words[1:]))
         return wire.Route(
             network=ipaddress.ip_network(self.to),
             table=self.table,
             metric=self.metric,
-            type=TYPES[words[0]],
-            via=ipaddress.ip_address(options["via"]) if "via" in options else None,
             index=system.index(self.netns, self.link) if self.link else 0,
-            source=ipaddress.ip_address(options["src"]) if "src" in options else None,
-            onlink="onlink" in words,
             protocol=self.protocol,
+            **_options(value),
         )
+
+
+def _options(value: str) -> dict[str, Any]:
+    """The inverse of route_value()."""
+    words = value.split()
+    options = dict(zip(words, words[1:]))
+    return dict(
+        type=TYPES[words[0]],
+        via=ipaddress.ip_address(options["via"]) if "via" in options else None,
+        source=ipaddress.ip_address(options["src"]) if "src" in options else None,
+        onlink="onlink" in words,
+    )
 
 
 def route_value(kind: str, via: Any, source: Any, onlink: bool) -> str:

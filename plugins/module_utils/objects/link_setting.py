@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: What a new veth has where nothing else is asked for.
 _NEW = {"mtu": 1500, "bridge": ""}
 
+_VALUES: dict[str, type] = {"mac": str, "mtu": int, "bridge": str, "up": bool}
+
 _ORDER = {"mac": 41, "mtu": 42, "bridge": 43, "up": 46}
 
 
@@ -60,6 +62,10 @@ class LinkSetting(KernelObject):
         if self.setting == "bridge":
             return snapshot.link_name(self.netns, link.master) if link.master else ""
         return getattr(link, self.setting)
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, _VALUES[self.setting]):
+            raise TypeError(f"{value!r} cannot be the value of {self}")
 
     def original(self, before: Any) -> Any:
         """For a link that was made with the setting: what it would have had without."""

@@ -32,7 +32,8 @@ ACTIONS = {
 _ACTION_NAMES = {number: name for name, number in ACTIONS.items()}
 _TABLE_NAMES = {number: name for name, number in TABLES.items()}
 #: Between the values of several rules of ours with one priority: somebody else used our protocol number.
-_AND = " and "
+#: Two words, since an interface can be called by any one.
+_AND = " and also "
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class PolicyRule(KernelObject):
         if ours:
             return _AND.join(ours)
         return self.stated if any(value == self.stated for value, _ours in there) else None
+
+    def check(self, value: Any) -> None:
+        super().check(value)
+        for item in _values(value):
+            wire_rule(self.version, self.priority, item)
 
     def original(self, before: Optional[str]) -> None:
         """Rules with our protocol number are ours alone."""
@@ -146,14 +152,14 @@ def wire_rule(version: int, priority: int, value: str) -> wire.Rule:
         if word == "not":
             fields["inverted"] = True
         elif word in ("from", "to"):
-            fields["source" if word == "from" else "destination"] = ipaddress.ip_network(next(words))
+            fields["source" if word == "from" else "destination"] = ipaddress.ip_network(next(words, ""))
         elif word in ("iif", "oif"):
-            fields[word] = next(words)
+            fields[word] = next(words, "")
         elif word == "fwmark":
-            mark, _slash, mask = next(words).partition("/")
+            mark, _slash, mask = next(words, "").partition("/")
             fields["mark"] = int(mark, 16), int(mask, 16)
         elif word == "lookup":
-            name = next(words)
+            name = next(words, "")
             fields.update(action=ACTIONS[word], table=TABLES.get(name) or int(name))
         elif word in ACTIONS:
             fields["action"] = ACTIONS[word]

@@ -30,6 +30,9 @@ class Program(KernelObject):
     def __str__(self) -> str:
         return f"program {self.path}"
 
+    def check(self, value: Any) -> None:
+        raise TypeError(f"{self} never goes back to another version of itself")
+
     def shown(self, value: Optional[Mapping[str, str]]) -> Any:
         """Not its text, which is long, but what tells one version from another."""
         return None if value is None else f"{len(value)} files, {digest(value)}"
