@@ -28,7 +28,9 @@ FILES = r"""
 set +e
 exec 2>/dev/null
 for dir in /etc/netns /var/lib/linuxnet-netns /run/netns; do
-    find "$dir" -type f ! -path "*lock*" -printf '%p %m %u written=%T@ ' -exec sha256sum -b {} \; | sed 's/ \*.*//'
+    # What cannot be read, as the files of namespaces, still ends its line.
+    find "$dir" -type f ! -path "*lock*" -printf '%p %m %u written=%T@ ' \
+        \( -exec sha256sum -b {} \; -o -printf '\n' \) | sed 's/ \*.*//'
     find "$dir" ! -type f ! -path "*lock*" -printf '%p %y %m %u %l\n'
 done | grep -v -e '^/run/netns d ' -e '^/var/lib/linuxnet-netns d ' | sort
 grep ' /run/netns/' /proc/self/mountinfo | cut -d ' ' -f 4-5 | sort
@@ -112,7 +114,8 @@ def _routes(items):
 
 
 def _rules(items):
-    return sorted(_text(rule) for rule in items)
+    # A flag, such as "not", is told by a key without a value.
+    return sorted(_text({key: str(value) for key, value in rule.items()}) for rule in items)
 
 
 def _sysctls(text):
