@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import pathlib
 import re
 
 from drift import ALL, OURS, PROTOCOL
+from harness.enter import in_netns
 
 _MARK = re.compile(r"(\w+)=(.*?)(?= \w+=|$)")
 _SWITCHES = ("/forwarding", "/force_forwarding", "/ip_forward", "/accept_ra")
@@ -93,12 +95,11 @@ def broken(host, snapshot, options):
 class _Promises:
     def __init__(self, host, snapshot):
         self._host, self._snapshot = host, snapshot
+        self._root = "/proc/%d/root" % host.pid
+        self._links_of = {}
 
     def _items(self, netns, topic):
         return [fields(line) for line in self._snapshot.get("%s %s" % (netns or "host", topic), ())]
-
-    def _stack(self, netns):
-        return self._host.ns(netns) if netns else self._host
 
     def of(self, options):
         for item in options["namespaces"]:
@@ -121,10 +122,14 @@ class _Promises:
         loopback = [link["up"] for link in self._items(name, "links") if link["ifname"] == "lo"]
         if loopback != [str(item.get("loopback", True))]:
             yield "lo in %s: up is %s" % (name, loopback)
+        sysctls = {key: "/proc/sys/" + key.replace(".", "/") for key in item.get("sysctls", {})}
+        there = in_netns(
+            "%s/run/netns/%s" % (self._root, name),
+            lambda: {key: pathlib.Path(path).read_text().strip() for key, path in sysctls.items()},
+        )
         for key, value in item.get("sysctls", {}).items():
-            there = self._stack(name).sysctl(key.replace(".", "/"))
-            if there != str(value):
-                yield "sysctl %s in %s is %s, not %s" % (key, name, there, value)
+            if there[key] != str(value):
+                yield "sysctl %s in %s is %s, not %s" % (key, name, there[key], value)
         dns = item.get("dns")
         lines = ["nameserver " + server for server in dns["nameservers"]] if dns else []
         lines += ["search " + " ".join(dns["search"])] if dns and dns["search"] else []
@@ -134,15 +139,15 @@ class _Promises:
         )
 
     def _file(self, name, file, lines):
-        path = "/etc/netns/%s/%s" % (name, file)
-        if lines and not self._host.exists(path):
+        path = pathlib.Path("%s/etc/netns/%s/%s" % (self._root, name, file))
+        if lines and not path.is_file():
             yield "%s is not there" % path
         elif lines:
-            there = [" ".join(line.split()) for line in self._host.read(path).splitlines()]
+            there = [" ".join(line.split()) for line in path.read_text().splitlines()]
             yield from ("%s lacks %r" % (path, line) for line in lines if line not in there)
 
     def _pair(self, *ends):
-        found = [self._links(end) for end in ends]
+        found = [self._links(end.get("netns")).get(end["name"]) for end in ends]
         if None in found:
             yield "a pair is not there: %s" % (ends,)
             return
@@ -152,9 +157,12 @@ class _Promises:
         for end in ends:
             yield from self._end(end)
 
-    def _links(self, end):
-        found = self._stack(end.get("netns")).run("ip", "-j", "link", "show", "dev", end["name"], check=False)
-        return json.loads(found.stdout)[0] if found.returncode == 0 else None
+    def _links(self, netns):
+        if netns not in self._links_of:
+            stack = self._host.ns(netns) if netns else self._host
+            found = json.loads(stack.run("ip", "-j", "link", "show"))
+            self._links_of[netns] = {link["ifname"]: link for link in found}
+        return self._links_of[netns]
 
     def _end(self, end):
         netns, name = end.get("netns"), end["name"]

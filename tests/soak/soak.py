@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -47,6 +48,7 @@ sys.path.append(str(TESTS / "unit"))
 
 from harness import ModuleFailed, World, difference  # noqa: E402
 from harness.modules import collections_dir, python, python_path  # noqa: E402
+from harness.snapshot import files_snapshot, stack_snapshot  # noqa: E402
 
 if str(collections_dir()) not in sys.path:
     sys.path.append(str(collections_dir()))
@@ -153,7 +155,7 @@ class Soak:
             self.host.sh(drift.FOREIGN, drift.THEIR_TABLE)
             self.drift = drift.Drift(self.host, self.random)
             self.worker = Worker(self.host, self.environment)
-            self.bare = self.host.snapshot()
+            self.bare = self._snapshot()
             self._warm_up()
         except BaseException:
             self.close()
@@ -235,11 +237,11 @@ class Soak:
             if act["worked"]:
                 self.counts["drift"][act["act"]] += 1
         pending = self._pending(step)
-        before = self.host.snapshot()
+        before = self._snapshot()
         foretold = self.run(dict(step, by="engine"), check=True)
-        self._same(before, self.host.snapshot(), "check mode touched the host")
+        self._same(before, self._snapshot(), "check mode touched the host")
         done = self.run(step, check=False)
-        after = self.host.snapshot()
+        after = self._snapshot()
         if done.get("failed"):
             self._check_refusal(foretold, done, before, after)
         else:
@@ -268,7 +270,7 @@ class Soak:
         again = self.run(dict(step, by="engine"), check=False)
         if again.get("failed") or again["changed"] or again["changes"]:
             self._fail("a second run changes something", [again.get("msg"), *again.get("changes", [])])
-        self._same(after, self.host.snapshot(), "a second run touched the host")
+        self._same(after, self._snapshot(), "a second run touched the host")
         self.wanted.pop(step["owner"], None)
         if step["state"] == "present":
             self.wanted[step["owner"]] = step["options"]
@@ -305,6 +307,14 @@ class Soak:
 
     # -- looking around --
 
+    def _snapshot(self):
+        """As the harness makes it, namespaces side by side."""
+        stacks = {"host": self.host, **{name: self.host.ns(name) for name in self.host.namespaces()}}
+        with concurrent.futures.ThreadPoolExecutor(max_workers=4) as pool:
+            parts = [pool.submit(files_snapshot, self.host)]
+            parts += [pool.submit(stack_snapshot, stack, name) for name, stack in stacks.items()]
+            return {topic: lines for part in parts for topic, lines in part.result().items()}
+
     def _fail(self, what, lines):
         raise Violation("%s:\n%s" % (what, "\n".join(map(str, lines))))
 
@@ -340,7 +350,7 @@ class Soak:
             time.sleep(0.05)
 
     def _bare(self):
-        self._at_rest("the host is not as it was before the first step", self.host.snapshot, self.bare)
+        self._at_rest("the host is not as it was before the first step", self._snapshot, self.bare)
         self.story.clear()
 
     def clear(self):

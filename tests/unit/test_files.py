@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 from ansible_collections.linuxnet.netns.plugins.module_utils.doors.files import Files
+from ansible_collections.linuxnet.netns.plugins.module_utils.errors import SystemRefused
 
 TEXTS = {"pkg/__init__.py": "", "pkg/sub/__init__.py": "", "pkg/sub/mod.py": "def fail():\n    raise KeyError('ü')\n"}
 
@@ -40,3 +42,13 @@ def test_a_tree_that_cannot_be_written_leaves_the_old_one(tmp_path):
         Files().write_tree(top, {"pkg/mod.py": "x = (\n"})
     assert Files().read_tree(top, ".py") == TEXTS
     assert [path.name for path in tmp_path.iterdir()] == ["program"]
+
+
+def test_what_is_no_regular_file_is_refused_and_not_kept_open(tmp_path):
+    """In the long-lived process of Mitogen, an open file would stay for good."""
+    os.mkfifo(tmp_path / "pipe")
+    before = os.listdir("/proc/self/fd")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(SystemRefused, match="is not a regular file"):
+            Files().read(str(path))
+    assert os.listdir("/proc/self/fd") == before

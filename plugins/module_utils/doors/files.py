@@ -38,9 +38,10 @@ class Files:
             if error.errno == errno.ELOOP:
                 return None  # a symbolic link is not our file; it will be replaced
             raise _refused(f"reading {path}", error) from None
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)  # of a directory, fdopen() would make neither a stream nor an end
+            raise SystemRefused(f"{path} is not a regular file")
         with os.fdopen(handle, "r", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise SystemRefused(f"{path} is not a regular file")
             return stream.read(_MOST_BYTES)
 
     def real_path(self, path: str) -> str:

@@ -43,11 +43,15 @@ IGNORED_SYSCTLS = ("/tcp_fastopen_key", "/stable_secret")
 
 def snapshot(host):
     """Everything configured on a host, by namespace and topic."""
-    found = {"files": host.sh(FILES).splitlines()}
+    found = files_snapshot(host)
     found.update(stack_snapshot(host, "host"))
     for name in host.namespaces():
         found.update(stack_snapshot(host.ns(name), name))
     return found
+
+
+def files_snapshot(host):
+    return {"files": host.sh(FILES).splitlines()}
 
 
 def stack_snapshot(stack, label):
