@@ -23,6 +23,7 @@ from .errors import Clash, SystemRefused
 from .host_program import interpreter, source
 from .ledger import Ledger, Owner, save_text
 from .lock import Lock
+from .objects.directory import directories_in_use
 from .objects.kernel_object import KernelObject, Value
 from .objects.link_route import LinkRoute
 from .objects.namespace import LEFTOVER, STACKED, Namespace
@@ -173,6 +174,8 @@ class _Run:
             released[item] = None
         self._let_go_with_namespaces(released, snapshot)
         self._keep_routers(released, snapshot)
+        for directory in directories_in_use(released, snapshot):
+            del released[directory]
         changes = make_plan(wanted, released, snapshot)
         if self.request.services_later:
             changes = [change for change in changes if not isinstance(change.item, RunningService)]

@@ -46,7 +46,8 @@ ip -n theirs link set eth0 up
 ip -n theirs route add default via 172.31.0.1
 ip -n theirs rule add pref 500 from 172.31.0.2 table 500
 ip netns exec theirs nft add table inet theirs
-ip link add br0 type bridge
+ip link add br0 address 02:00:00:00:02:01 type bridge
+ip link set br0 mtu 1500
 ip route add 10.200.0.0/16 via 192.0.2.2
 ip route add blackhole 10.201.0.0/16 proto static
 ip rule add pref 600 from 10.200.0.0/16 table 600

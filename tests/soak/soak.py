@@ -200,7 +200,7 @@ class Soak:
             state, options = "absent", {"name": owner}
         elif not options or chance < 0.65:
             options = self._topology(owner)
-        acts = [self.drift.draw() for _number in range(self.random.choice((0, 1, 1, 1, 2, 2, 3)))]
+        acts = [self.drift.draw() for _number in range(self.random.choice((0, 0, 1, 2, 3, 4, 5)))]
         seen = set()
         acts = [act for act in acts if act and not (act["undo"] and act["act"] in seen or seen.add(act["act"]))]
         by = "module" if self.random.random() < 0.1 else "engine"

@@ -189,6 +189,9 @@ class _Files:
             self._kernel.act()
             del self._files[path]
 
+    def names(self, path):
+        return sorted(os.path.basename(other) for other in self._files if os.path.dirname(other) == path)
+
     def make_directory(self, path, mode=0o755):
         if not self.is_directory(path):
             self._kernel.act()

@@ -92,6 +92,13 @@ class Files:
     def exists(self, path: str) -> bool:
         return os.path.lexists(path)
 
+    def names(self, path: str) -> list[str]:
+        """What is in a directory; nothing where there is none."""
+        try:
+            return sorted(os.listdir(path)) if self.is_directory(path) else []
+        except OSError as error:
+            raise _refused(f"reading directory {path}", error) from None
+
     def make_directory(self, path: str, mode: int = 0o755) -> None:
         try:
             os.mkdir(path, mode)
