@@ -47,7 +47,7 @@ ip -n theirs route add default via 172.31.0.1
 ip -n theirs rule add pref 500 from 172.31.0.2 table 500
 ip netns exec theirs nft add table inet theirs
 ip link add br0 address 02:00:00:00:02:01 type bridge
-ip link set br0 mtu 1500
+ip link set br0 mtu 1450
 ip route add 10.200.0.0/16 via 192.0.2.2
 ip route add blackhole 10.201.0.0/16 proto static
 ip rule add pref 600 from 10.200.0.0/16 table 600
@@ -89,6 +89,8 @@ class Drift:
     def __init__(self, host, random):
         self._host, self._random = host, random
         self.guests = set()
+        #: Where something was put that is not the collection's to remove.
+        self.folders = set()
 
     def draw(self):
         """One act, or None where the one that was chosen has nothing to act on."""
@@ -97,6 +99,7 @@ class Drift:
         if found is None:
             return None
         place, what, script, undo = (*found, "")[:4]
+        self.folders |= {folder for folder in re.findall(r"/etc/netns/\w+", script) if "ln -s" in script or "mkdir" in script}
         return {"act": what, "at": place, "do": script, "undo": undo}
 
     # -- where --
@@ -272,6 +275,10 @@ class Drift:
         path = "/etc/netns/%s/%s" % (self._random.choice(ALL), self._random.choice(("resolv.conf", "hosts")))
         return "", "file", "if [ -e {0} ]; then {1} {0}; fi".format(path, act)
 
+    def stray_file(self):
+        path = "/etc/netns/" + self._random.choice(ALL)
+        return "", "stray file", "if [ -d {0} ]; then mkdir -p {0}/theirs; fi".format(path)
+
     def delete_folder(self):
         return "", "delete folder", "rm -rf /etc/netns/" + self._random.choice(ALL)
 
@@ -361,9 +368,11 @@ class Drift:
         return "", "foreign %s %s" % (name, "comes" if come else "goes"), GUESTS[name][0 if come else 1]
 
     def see_off(self):
-        """Acts after which all guests have gone."""
-        gone, self.guests = sorted(self.guests), set()
-        return [{"act": "foreign %s goes" % name, "at": "", "do": GUESTS[name][1], "undo": ""} for name in gone]
+        """Acts after which all guests have gone, and what they put into folders of ours."""
+        gone = [("foreign %s goes" % name, GUESTS[name][1]) for name in sorted(self.guests)]
+        gone += [("foreign files go", "rm -rf " + folder) for folder in sorted(self.folders)]
+        self.guests, self.folders = set(), set()
+        return [{"act": what, "at": "", "do": script, "undo": ""} for what, script in gone]
 
 
 #: Wait until no end is left whose other end was in a namespace that is being taken apart.
@@ -381,7 +390,7 @@ _RARE = (
     Drift.flush_addresses, Drift.delete_link, Drift.rename, Drift.alias, Drift.bridge, Drift.loopback,
     Drift.more_routes, Drift.flush_rules, Drift.other_rule, Drift.more_rules, Drift.table, Drift.flush_table,
     Drift.flush_chain, Drift.more_in_table, Drift.flush_ruleset, Drift.switch, Drift.uplink_switch, Drift.inner_sysctl,
-    Drift.edit_file, Drift.delete_folder, Drift.delete_namespace, Drift.leftover, Drift.recreate_namespace, Drift.stack,
+    Drift.edit_file, Drift.stray_file, Drift.delete_folder, Drift.delete_namespace, Drift.leftover, Drift.recreate_namespace, Drift.stack,
     Drift.live_inside, Drift.their_address, Drift.their_route, Drift.their_rule, Drift.their_link,
     Drift.their_namespace, Drift.directory,
 )  # fmt: skip

@@ -17,6 +17,7 @@ from drift import ALL, OURS, PROTOCOL
 from harness.enter import in_netns
 
 _MARK = re.compile(r"(\w+)=(.*?)(?= \w+=|$)")
+_ANYCAST = "4"
 _SWITCHES = ("/forwarding", "/force_forwarding", "/ip_forward", "/accept_ra")
 _FILES = re.compile(r"/etc/netns/(%s)\b|/var/lib/linuxnet-netns|/run/netns/(%s)\b" % ("|".join(ALL), "|".join(ALL)))
 _OUR_KEY = re.compile(r"/(conf|neigh)/(%s)/" % OURS.pattern)
@@ -49,6 +50,8 @@ def _routes(lines):
     kept = []
     for line in lines:
         route = fields(line)
+        if route["type"] == _ANYCAST:
+            continue  # every router has them, and goes without when it is no longer one
         device = route.get("dev", "")
         if not OURS.fullmatch(device) and (device or route.get("protocol") != str(PROTOCOL)):
             kept.append(line)

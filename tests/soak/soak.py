@@ -78,7 +78,7 @@ grep -v ' - nsfs ' /proc/self/mountinfo | cut -d ' ' -f 5-
 say run
 ls -A /run /run/tmp /run/lock /run/ansible 2>/dev/null
 say temporary
-find /etc /run /var/lib -xdev -name '.linuxnet-netns*'
+find /etc /run /var/lib -xdev -name '.*linuxnet-netns*'
 say probe
 ls -A /run/netns | grep probe
 say processes
