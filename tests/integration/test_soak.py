@@ -13,7 +13,7 @@ import pytest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "soak"))
 
-from soak import soak  # noqa: E402
+from soak import soak
 
 #: Half of what may take half a minute, or as many as fit into it on a machine that has other things to do.
 CONVERGES, MINUTES = 20, 0.5

@@ -58,7 +58,7 @@ echo 2 > /proc/sys/net/ipv4/conf/eth1/rp_filter
 #: Coming and going, by name.
 GUESTS = {
     "namespace": (
-        "ip netns add guest; ip -n guest link set lo up; mkdir -p /etc/netns/guest; echo guest > /etc/netns/guest/hosts",
+        "ip netns add guest; ip -n guest link set lo up; mkdir /etc/netns/guest; echo guest > /etc/netns/guest/hosts",
         "ip netns delete guest; rm -r /etc/netns/guest",
     ),
     "veth": (
@@ -99,7 +99,9 @@ class Drift:
         if found is None:
             return None
         place, what, script, undo = (*found, "")[:4]
-        self.folders |= {folder for folder in re.findall(r"/etc/netns/\w+", script) if "ln -s" in script or "mkdir" in script}
+        self.folders |= {
+            folder for folder in re.findall(r"/etc/netns/\w+", script) if "ln -s" in script or "mkdir" in script
+        }
         return {"act": what, "at": place, "do": script, "undo": undo}
 
     # -- where --
@@ -215,9 +217,7 @@ class Drift:
         place = self._place()
         if not place:
             return place, "flush rules", "ip -4 rule flush protocol 196; ip -6 rule flush protocol 196"
-        script = "".join(
-            "ip %s rule flush; %s" % (family, KEEP_RULES % (family, family)) for family in ("-4", "-6")
-        )
+        script = "".join("ip %s rule flush; %s" % (family, KEEP_RULES % (family, family)) for family in ("-4", "-6"))
         return place, "flush rules", script
 
     def other_rule(self):
@@ -230,7 +230,11 @@ class Drift:
 
     def more_rules(self):
         place = self._space()
-        return place and (place, "more rules", "ip rule add pref %d iif any0 blackhole" % self._random.choice((500, 32000)))
+        return place and (
+            place,
+            "more rules",
+            "ip rule add pref %d iif any0 blackhole" % self._random.choice((500, 32000)),
+        )
 
     # -- the filter --
 
@@ -246,7 +250,11 @@ class Drift:
         return place, "flush chain", "nft flush chain inet linuxnet_netns " + chain
 
     def more_in_table(self):
-        return self._place(), "more in table", "nft 'add chain inet linuxnet_netns extra; add rule inet linuxnet_netns extra accept'"
+        return (
+            self._place(),
+            "more in table",
+            "nft 'add chain inet linuxnet_netns extra; add rule inet linuxnet_netns extra accept'",
+        )
 
     def flush_ruleset(self):
         place = self._place()
@@ -273,11 +281,11 @@ class Drift:
     def edit_file(self):
         act = self._random.choice(("echo edited >>", "rm -f", "truncate -s 0", "ln -sf /etc/hostname"))
         path = "/etc/netns/%s/%s" % (self._random.choice(ALL), self._random.choice(("resolv.conf", "hosts")))
-        return "", "file", "if [ -e {0} ]; then {1} {0}; fi".format(path, act)
+        return "", "file", f"if [ -e {path} ]; then {act} {path}; fi"
 
     def stray_file(self):
         path = "/etc/netns/" + self._random.choice(ALL)
-        return "", "stray file", "if [ -d {0} ]; then mkdir -p {0}/theirs; fi".format(path)
+        return "", "stray file", f"if [ -d {path} ]; then mkdir -p {path}/theirs; fi"
 
     def delete_folder(self):
         return "", "delete folder", "rm -rf /etc/netns/" + self._random.choice(ALL)
@@ -303,14 +311,16 @@ class Drift:
 
     def stack(self):
         name = self._space()
-        return name and ("", "stack", "mount --bind /run/netns/{0} /run/netns/{0}".format(name))
+        return name and ("", "stack", f"mount --bind /run/netns/{name} /run/netns/{name}")
 
     def live_inside(self):
         """Somebody lives in a namespace, with or without a name."""
         name, deletion = self._deletion()
         if not name:
             return None
-        script = "setsid nsenter --net=/run/netns/%s sleep 1000 </dev/null >/dev/null 2>&1 & echo $! > /run/lodger;" % name
+        script = (
+            "setsid nsenter --net=/run/netns/%s sleep 1000 </dev/null >/dev/null 2>&1 & echo $! > /run/lodger;" % name
+        )
         script += "while ! grep -qs sleep /proc/$(cat /run/lodger)/comm; do sleep 0.01; done;"
         undo = "pid=$(cat /run/lodger); if grep -qs sleep /proc/$pid/comm; then kill $pid; fi; rm /run/lodger; "
         undo += "while grep -qs sleep /proc/$pid/comm; do sleep 0.01; done;"
@@ -355,8 +365,8 @@ class Drift:
     def directory(self):
         path = "/etc/netns/%s/%s" % (self._random.choice(ALL), self._random.choice(("resolv.conf", "hosts")))
         return self._in_the_way(
-            "directory", "if [ -f {0} ]; then rm {0}; mkdir {0}; fi".format(path),
-            "if [ -d {0} ]; then rmdir {0}; fi".format(path),
+            "directory", f"if [ -f {path} ]; then rm {path}; mkdir {path}; fi",
+            f"if [ -d {path} ]; then rmdir {path}; fi",
         )  # fmt: skip
 
     # -- others --
@@ -389,10 +399,10 @@ _COMMON = (Drift.address, Drift.more_addresses, Drift.down, Drift.mtu, Drift.mac
 _RARE = (
     Drift.flush_addresses, Drift.delete_link, Drift.rename, Drift.alias, Drift.bridge, Drift.loopback,
     Drift.more_routes, Drift.flush_rules, Drift.other_rule, Drift.more_rules, Drift.table, Drift.flush_table,
-    Drift.flush_chain, Drift.more_in_table, Drift.flush_ruleset, Drift.switch, Drift.uplink_switch, Drift.inner_sysctl,
-    Drift.edit_file, Drift.stray_file, Drift.delete_folder, Drift.delete_namespace, Drift.leftover, Drift.recreate_namespace, Drift.stack,
-    Drift.live_inside, Drift.their_address, Drift.their_route, Drift.their_rule, Drift.their_link,
-    Drift.their_namespace, Drift.directory,
+    Drift.flush_chain, Drift.more_in_table, Drift.flush_ruleset, Drift.switch, Drift.uplink_switch,
+    Drift.inner_sysctl, Drift.edit_file, Drift.stray_file, Drift.delete_folder, Drift.delete_namespace,
+    Drift.leftover, Drift.recreate_namespace, Drift.stack, Drift.live_inside, Drift.their_address, Drift.their_route,
+    Drift.their_rule, Drift.their_link, Drift.their_namespace, Drift.directory,
 )  # fmt: skip
 ACTS = _COMMON * 2 + _RARE
 

@@ -207,7 +207,9 @@ class _Promises:
 
     def _nat(self, item, nft):
         for source in item["source"]:
-            there = [line for line in nft if ' saddr %s ' % source in line and 'comment "nat %s"' % item["name"] in line]
+            there = [
+                line for line in nft if " saddr %s " % source in line and 'comment "nat %s"' % item["name"] in line
+            ]
             if not there or "masquerade" not in there[0] or not all(
                 '"%s"' % link in there[0] for link in item["out_interface"]
             ):  # fmt: skip
@@ -238,7 +240,11 @@ def _wanted_routes(end, version):
     for route in end.get("routes", ()):
         if ipaddress.ip_network(route["to"]).version != version:
             continue
-        found = {"dst": str(ipaddress.ip_network(route["to"])), "table": str(route.get("table", 254)), "protocol": str(PROTOCOL)}
+        found = {
+            "dst": str(ipaddress.ip_network(route["to"])),
+            "table": str(route.get("table", 254)),
+            "protocol": str(PROTOCOL),
+        }
         found["type"] = {"blackhole": "6"}.get(route.get("type"), "1")
         for option, field in (("via", "gateway"), ("metric", "metric"), ("source", "prefsrc")):
             if option in route:
@@ -256,7 +262,11 @@ def _wanted_rule(rule, end, version):
     versions = [stated] if stated else end["addresses"]
     if version not in {ipaddress.ip_interface(item).version for item in versions}:
         return None
-    found = {"priority": str(rule["priority"]), "src": _short(rule["from"]) if "from" in rule else "all", "protocol": str(PROTOCOL)}
+    found = {
+        "priority": str(rule["priority"]),
+        "src": _short(rule["from"]) if "from" in rule else "all",
+        "protocol": str(PROTOCOL),
+    }
     for option, field in (("to", "dst"), ("iif", "iif"), ("oif", "oif")):
         if option in rule:
             found[field] = _short(rule[option]) if option == "to" else rule[option]

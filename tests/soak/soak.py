@@ -2,12 +2,13 @@
 # Copyright: linuxnet.netns contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Thousands of random converges on the real kernel, with drift by hand between them, and every promise checked each time.
+"""Thousands of random converges on the real kernel, after drift by hand, with every promise checked each time.
 
 A host of its own (network, mounts, process ids, /run, /etc, /var/lib: the machine is not touched) has an uplink, a
 management network and things of somebody else's. Step after step, hands do something to it (drift.py), and one of two
 topologies is asked for, asked for again or removed, with options from the strategies of the unit tests. Most steps run
-the engine in one process that lives from the first to the last (worker.py), every tenth the module as Ansible starts it.
+the engine in one process that lives from the first to the last (worker.py), every tenth the module as Ansible starts
+it.
 
 After each step:
 
@@ -435,7 +436,9 @@ def _differing(one, other):
         return ["%s: %s instead of %s" % (key, other.get(key), one.get(key)) for key in keys
                 if one.get(key) != other.get(key)]  # fmt: skip
     if isinstance(one, list) and isinstance(other, list):
-        return ["- %s" % item for item in one if item not in other] + ["+ %s" % item for item in other if item not in one]
+        return ["- %s" % item for item in one if item not in other] + [
+            "+ %s" % item for item in other if item not in one
+        ]
     return [one, other]
 
 
