@@ -315,18 +315,15 @@ class Drift:
 
     def live_inside(self):
         """Somebody lives in a namespace, with or without a name."""
-        name, deletion = self._deletion()
+        name = self._space()
         if not name:
             return None
-        script = (
-            "setsid nsenter --net=/run/netns/%s sleep 1000 </dev/null >/dev/null 2>&1 & echo $! > /run/lodger;" % name
-        )
-        script += "while ! grep -qs sleep /proc/$(cat /run/lodger)/comm; do sleep 0.01; done;"
-        undo = "pid=$(cat /run/lodger); if grep -qs sleep /proc/$pid/comm; then kill $pid; fi; rm /run/lodger; "
-        undo += "while grep -qs sleep /proc/$pid/comm; do sleep 0.01; done;"
-        if self._random.random() < 0.25:
-            return "", "live in a nameless one", "%s ip netns delete %s" % (script, name), undo + GONE
-        return "", "live inside", script, undo
+        nameless = self._random.random() < 0.25
+        words = {"name": name, "pid": "/run/lodger.%d" % nameless}
+        script = LODGER % words
+        if nameless:
+            return "", "live in a nameless one", script + "ip netns delete %s;" % name, EVICTION % words + GONE
+        return "", "live inside", script, EVICTION % words
 
     # -- in the way --
 
@@ -384,6 +381,18 @@ class Drift:
         self.guests, self.folders = set(), set()
         return [{"act": what, "at": "", "do": script, "undo": ""} for what, script in gone]
 
+
+LODGER = """
+setsid nsenter --net=/run/netns/%(name)s sleep 1000 </dev/null >/dev/null 2>&1 &
+echo $! > %(pid)s
+while ! grep -qs sleep /proc/$(cat %(pid)s)/comm; do sleep 0.01; done
+"""
+EVICTION = """
+pid=$(cat %(pid)s)
+rm %(pid)s
+if grep -qs sleep /proc/$pid/comm; then kill $pid; fi
+while grep -qs sleep /proc/$pid/comm; do sleep 0.01; done
+"""
 
 #: Wait until no end is left whose other end was in a namespace that is being taken apart.
 GONE = """

@@ -474,9 +474,12 @@ def main():
     if given.replay:
         steps = [json.loads(line) for line in pathlib.Path(given.replay).read_text().splitlines() if line.strip()]
 
+    told = [0]
+
     def tell(run):
         number = run.counts["steps"]["all"]
-        if number % 100 == 0:
+        if number >= told[0] + 100:
+            told[0] = number
             print("%d converges, %.0f s" % (number, time.monotonic() - run.started), flush=True)
 
     print("seed %s" % given.seed, flush=True)
