@@ -21,6 +21,7 @@ _ANYCAST = "4"
 _SWITCHES = ("/forwarding", "/force_forwarding", "/ip_forward", "/accept_ra")
 _FILES = re.compile(r"/etc/netns/(%s)\b|/var/lib/linuxnet-netns|/run/netns/(%s)\b" % ("|".join(ALL), "|".join(ALL)))
 _OUR_KEY = re.compile(r"/(conf|neigh)/(%s)/" % OURS.pattern)
+_HALF_MADE = re.compile(r"/run/netns/(%s) 644 " % "|".join(ALL))
 _OUR_TABLE = "table inet linuxnet_netns {"
 
 
@@ -79,6 +80,11 @@ def _sysctls(lines):
 
 def _files(lines):
     return [line for line in lines if not _FILES.search(line)]
+
+
+def worthwhile(snapshot):
+    """A snapshot without half-made names of namespaces and stacked mounts, which nobody wants back."""
+    return dict(snapshot, files=sorted({line for line in snapshot["files"] if not _HALF_MADE.match(line)}))
 
 
 _FILTERS = {
