@@ -83,6 +83,10 @@ mutation: setup-test build ## break the code, a line at a time, and see the test
 fuzz: build ## look for input that the code falls over (FUZZ_ARGS='--seconds 600 ledger')
 	@scripts/fuzz $(FUZZ_ARGS)
 
+.PHONY: soak
+soak: setup-test build root ## 2,000 random converges after drift by hand, for most of an hour (root; SOAK_ARGS='--seed 7')
+	@python tests/soak/soak.py $(SOAK_ARGS)
+
 .PHONY: matrix
 matrix: setup-test build root ## unit and integration tests on every Python and pyroute2 (root; MATRIX_ARGS=--fast)
 	@python scripts/matrix --workers $(WORKERS) $(MATRIX_ARGS)

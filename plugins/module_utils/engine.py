@@ -24,6 +24,7 @@ from .errors import Clash, NetnsError, SystemRefused
 from .host_program import interpreter, source
 from .ledger import Ledger, LedgerFile, Owner
 from .lock import Lock
+from .objects.directory import directories_in_use
 from .objects.kernel_object import KernelObject, Value
 from .objects.link_route import LinkRoute
 from .objects.namespace import LEFTOVER, STACKED, Namespace
@@ -176,6 +177,8 @@ class _Run:
             released[item] = None
         self._let_go_with_namespaces(released, snapshot)
         self._keep_routers(released, snapshot)
+        for directory in directories_in_use(released, snapshot):
+            del released[directory]
         changes = make_plan(wanted, released, snapshot)
         if self.request.services_later:
             changes = [change for change in changes if not isinstance(change.item, RunningService)]
@@ -333,7 +336,7 @@ class _Run:
     # -- apply --
 
     def sweep(self) -> None:
-        """Remove what a run that was killed left half-written; what it had made is in the ledger, and so in the plan."""
+        """Remove what a run that was killed left half-written; what it had made is in the ledger, so in the plan."""
         self.system.systemd.sweep()
         self.system.mounts.sweep()
         self.ledger.sweep(self.system)

@@ -97,6 +97,26 @@ def test_rules_come_and_go(host, app):
     host.assert_same(before, "absent left something behind")
 
 
+@pytest.mark.parametrize("action", ["prohibit", "blackhole", "unreachable"])
+def test_routes_come_back_behind_a_rule_that_stops_everything(host, app, action):
+    """The kernel would not find their next hops, and a kill switch must not be taken away for them."""
+    routes = [
+        {"to": to, "via": via, "table": table}
+        for to, via in (("203.0.113.0/24", "10.200.1.1"), ("2001:db8:f::/48", "fd00:200:1::1"))
+        for table in ("main", "77")
+    ]
+    kill_switch = {"priority": 100, "fwmark": "0/0xff", "action": action}
+    options = dict(PAIR, peer=dict(PAIR["peer"], routes=routes, rules=[kill_switch]))
+    host.apply("veth", **options)
+    good = host.snapshot()
+    for family in ("-4", "-6"):
+        for table in ("main", "77"):
+            app.run("ip", family, "route", "flush", "table", table, "protocol", "196")
+    done = host.repair("veth", **options)
+    assert [(change["action"], change["kind"]) for change in done.changes] == 4 * [("create", "route")]
+    host.assert_same(good)
+
+
 @pytest.mark.parametrize("netns", ["app", ""])
 def test_rules_survive_their_link_and_go_all_the_same(host, app, netns):
     """A pair that ends with a namespace leaves rules on the host, which nothing but us takes away."""

@@ -251,6 +251,27 @@ MUTATIONS = (
         "integration/test_rules.py::test_rules_come_and_go",
     ),
     mutation(
+        "objects",
+        "objects/directory.py",
+        'if any(f"{item.path}/{name}" not in going for name in names):',
+        "if False:",
+        "unit/test_engine.py::test_what_others_put_into_our_directories_stays_and_keeps_them",
+    ),
+    mutation(
+        "objects",
+        "objects/link_route.py",
+        "            system.netlink.delete_rule(self.netns, way)",
+        "            pass",
+        "unit/test_link_route.py",
+    ),
+    mutation(
+        "doors: files",
+        "doors/files.py",
+        "            os.close(handle)  # of a directory, fdopen() would make neither a stream nor an end",
+        "            pass",
+        "unit/test_files.py",
+    ),
+    mutation(
         "doors: conntrack", "doors/conntrack.py", "reply[1], reply[3]", "reply[2], reply[3]", "unit/test_conntrack.py"
     ),
     mutation(

@@ -202,6 +202,9 @@ class _Files:
     def sweep(self, paths):
         pass
 
+    def names(self, path):
+        return sorted(os.path.basename(other) for other in self._files if os.path.dirname(other) == path)
+
     def make_directory(self, path, mode=0o755):
         if not self.is_directory(path):
             self._kernel.act()

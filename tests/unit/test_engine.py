@@ -279,6 +279,23 @@ def test_foreign_links_are_not_touched_by_absent():
     assert items(converge(kernel, single("veths", {"name": "nothing"}, absent=True))) == []
 
 
+def test_what_others_put_into_our_directories_stays_and_keeps_them():
+    """A backup of an editor's, say; and a host whose /etc/netns has become somebody else's too."""
+    kernel = uplinked()
+    options = {"namespaces": [{"name": name, "hosts": {"192.0.2.7": ["files"]}} for name in ("app", "db")]}
+    before = kernel.picture()
+    converge(kernel, topology(options))
+    kernel.files["/etc/netns/app/hosts~"] = "theirs\n"
+    foretold = converge(kernel, topology({}, absent=True), check_mode=True)
+    gone = converge(kernel, topology({}, absent=True))
+    assert gone.as_dict() == foretold.as_dict()
+    assert {change.item.path for change in gone.changes if change.item.kind == "directory"} == {"/etc/netns/db"}
+    assert not converge(kernel, topology({}, absent=True)).changes
+    for path in ("/etc/netns/app/hosts~", "/etc/netns/app", "/etc/netns"):
+        del kernel.files[path]
+    assert kernel.picture() == before
+
+
 def test_absent_by_name_means_that_name_whoever_made_it():
     kernel = uplinked()
     converge(kernel, single("namespaces", {"name": "theirs"}, absent=True))

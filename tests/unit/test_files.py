@@ -146,3 +146,13 @@ def test_who_else_could_have_written_it(tmp_path):
         place.chmod(usual)
     with mock.patch.object(os, "geteuid", lambda: os.getuid() + 1):
         assert Files().writable_by_others(str(path))
+
+
+def test_what_is_no_regular_file_is_refused_and_not_kept_open(tmp_path):
+    """In the long-lived process of Mitogen, an open file would stay for good."""
+    os.mkfifo(tmp_path / "pipe")
+    before = os.listdir("/proc/self/fd")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(SystemRefused, match="is not a regular file"):
+            Files().read(str(path))
+    assert os.listdir("/proc/self/fd") == before

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.linuxnet.netns.plugins.module_utils import ledger as ledgers
 from ansible_collections.linuxnet.netns.plugins.module_utils.desired.state import State
 from ansible_collections.linuxnet.netns.plugins.module_utils.errors import LedgerUnreadable
 from ansible_collections.linuxnet.netns.plugins.module_utils.ledger import PATH, Ledger, LedgerFile, Owner

@@ -42,7 +42,7 @@ class Files:
                 return None  # a symbolic link is not our file; it will be replaced
             raise _refused(f"reading {path}", error) from None
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            os.close(handle)
+            os.close(handle)  # of a directory, fdopen() would make neither a stream nor an end
             raise SystemRefused(f"{path} is not a regular file; remove it, or move it out of the way")
         with os.fdopen(handle, "r", encoding="utf-8", errors="surrogateescape", newline="") as stream:
             return stream.read(_MOST_BYTES)
@@ -117,6 +117,13 @@ class Files:
 
     def exists(self, path: str) -> bool:
         return os.path.lexists(path)
+
+    def names(self, path: str) -> list[str]:
+        """What is in a directory; nothing where there is none."""
+        try:
+            return sorted(os.listdir(path)) if self.is_directory(path) else []
+        except OSError as error:
+            raise _refused(f"reading directory {path}", error) from None
 
     def make_directory(self, path: str, mode: int = 0o755) -> None:
         _not_through_links(path)

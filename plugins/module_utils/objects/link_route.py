@@ -27,6 +27,8 @@ TYPES = {
     "prohibit": wire.RTN_PROHIBIT,
     "throw": wire.RTN_THROW,
 }
+#: What a rule answers that stops packets, and what is answered where there is no way indeed.
+_NO_WAY = (errno.EACCES, errno.EINVAL, errno.ENETUNREACH, errno.EHOSTUNREACH)
 _TYPE_NAMES = {number: name for name, number in TYPES.items()}
 
 
@@ -80,7 +82,36 @@ class LinkRoute(KernelObject):
                 if error.errno != errno.ESRCH:  # gone with an address or a link that went before it
                     raise
         if after is not None:
-            system.netlink.add_route(self.netns, self._wire(system, after))
+            self._add(system, self._wire(system, after))
+
+    def _add(self, system: System, route: wire.Route) -> None:
+        """The kernel looks for a next hop by the rules that are there. One that stops everything else, as that of a
+        kill switch does, is not to be taken away for it, not for a moment: another one lets just this question by."""
+        try:
+            system.netlink.add_route(self.netns, route)
+            return
+        except SystemRefused as error:
+            if route.via is None or error.errno not in _NO_WAY:
+                raise
+            refused = error
+        way = wire.Rule(
+            route.via.version,
+            priority=0,
+            action=wire.FR_ACT_TO_TBL,
+            table=MAIN_TABLE,
+            destination=ipaddress.ip_network(route.via),
+            oif=self.link,
+        )
+        try:
+            system.netlink.add_rule(self.netns, way)
+        except SystemRefused:
+            raise refused from None
+        try:
+            system.netlink.add_route(self.netns, route)
+        except SystemRefused:
+            raise refused from None
+        finally:
+            system.netlink.delete_rule(self.netns, way)
 
     def _wire(self, system: System, value: str) -> wire.Route:
         return wire.Route(

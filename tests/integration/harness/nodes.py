@@ -20,9 +20,8 @@ set -e
 read -r pid _ < /proc/self/stat
 for family in default all; do echo 0 > /proc/sys/net/ipv6/conf/$family/accept_dad; done
 ip link set lo up
-trap '' CHLD
 echo "$pid"
-exec cat
+exec env --ignore-signal=CHLD cat
 """
 
 # A computer to be managed: its own /run, and /etc and /var/lib with a private upper layer, so that what is written
@@ -50,9 +49,9 @@ done
 rm -f /etc/resolv.conf
 echo "nameserver 192.0.2.53" > /etc/resolv.conf
 ip link set lo up
-trap '' CHLD
 echo "$pid"
-exec cat
+# Whoever loses its parent here is ours, and is not to stay as a zombie (dash forgets `trap '' CHLD`).
+exec env --ignore-signal=CHLD cat
 """
 
 

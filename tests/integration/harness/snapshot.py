@@ -27,10 +27,10 @@ grep -rs . /proc/sys/net/ipv4 /proc/sys/net/ipv6 || :
 FILES = r"""
 set +e
 exec 2>/dev/null
-find /run/netns -type f -printf '%p %m %u\n' | sort
 for dir in /etc/netns /var/lib/linuxnet-netns /run/netns; do
-    [ "$dir" = /run/netns ] ||
-        find "$dir" -type f ! -path "*lock*" -printf '%p %m %u written=%T@ ' -exec sha256sum -b {} \; | sed 's/ \*.*//'
+    # What cannot be read, as the files of namespaces, still ends its line.
+    find "$dir" -type f ! -path "*lock*" -printf '%p %m %u written=%T@ ' \
+        \( -exec sha256sum -b {} \; -o -printf '\n' \) | sed 's/ \*.*//'
     find "$dir" ! -type f ! -path "*lock*" -printf '%p %y %m %u %l\n'
 done | grep -v -e '^/run/netns d ' -e '^/var/lib/linuxnet-netns d ' | sort
 grep ' /run/netns/' /proc/self/mountinfo | cut -d ' ' -f 4-5 | sort
@@ -43,11 +43,15 @@ IGNORED_SYSCTLS = ("/tcp_fastopen_key", "/stable_secret")
 
 def snapshot(host):
     """Everything configured on a host, by namespace and topic."""
-    found = {"files": host.sh(FILES).splitlines()}
+    found = files_snapshot(host)
     found.update(stack_snapshot(host, "host"))
     for name in host.namespaces():
         found.update(stack_snapshot(host.ns(name), name))
     return found
+
+
+def files_snapshot(host):
+    return {"files": host.sh(FILES).splitlines()}
 
 
 def stack_snapshot(stack, label):
@@ -114,7 +118,8 @@ def _routes(items):
 
 
 def _rules(items):
-    return sorted(_text(rule) for rule in items)
+    # A flag, such as "not", is told by a key without a value.
+    return sorted(_text({key: str(value) for key, value in rule.items()}) for rule in items)
 
 
 def _sysctls(text):
