@@ -102,8 +102,9 @@ class Saboteur:
 
                 if isinstance(path, str) and path.startswith("/tmp/"):
                     return function(path, *more, **options)
-                label = f"{name} {path if isinstance(path, str) else os.readlink(f'/proc/self/fd/{path}')}"
-                return self.act(label, lambda: function(path, *more, **options), refuse, needs_room)
+                label = path if isinstance(path, str) else os.readlink(f"/proc/self/fd/{path}")
+                room = needs_room and not (name == "fsync" and os.path.isdir(label))
+                return self.act(f"{name} {label}", lambda: function(path, *more, **options), refuse, room)
 
             setattr(os, name, tampered)
 

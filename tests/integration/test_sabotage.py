@@ -32,7 +32,8 @@ def start(host, how, number, request):
     """The engine with a saboteur, as a process that is under way."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(python_path()), "LANG": "C.UTF-8"}
     process = subprocess.Popen(
-        [*host._enter(), "env", "-i", *(f"{key}={value}" for key, value in environment.items()),
+        # nsenter goes between us and it, and takes it along when it is killed.
+        [*host._enter(), "setpriv", "--pdeathsig", "KILL", "--", "env", "-i", *(f"{key}={value}" for key, value in environment.items()),
          python(), str(SABOTEUR), how, str(number)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -129,6 +130,58 @@ def test_whatever_goes_wrong_all_is_as_before(host, how, way, pace):
     assert undone
 
 
+@pytest.mark.parametrize("way", ["making", "changing"])
+def test_a_disk_that_fills_up_in_the_middle_of_it(host, way):
+    """From some act on there is no room for anything new: nothing that was there is lost, and the error says so."""
+    origin, request = ways(host)[way]
+    back = origin or {"absent": True}
+    converge(host, back)
+    acts = converge(host, request)["acts"]
+    converge(host, back)
+    before = settled(host)
+    for number in [number for number, act in enumerate(acts, 1) if act.startswith(("fsync", "mkdir /etc"))]:
+        answer = run(host, "full", number, request)
+        about = f"full from {number}: {acts[number - 1]}: {answer}"
+        if "error" not in answer:
+            continue
+        assert "No space left on device" in answer["error"], about
+        if "in part" not in answer["error"]:
+            host.assert_same(before, about)
+        # Room again: the next run is as good as any.
+        converge(host, back)
+        assert difference(timeless(before), timeless(host.snapshot())) == [], about
+
+
+def test_a_disk_without_room(host):
+    """/var/lib, where the ledger is, without a byte to spare."""
+    _origin, request = ways(host)["making"]
+    host.sh("""
+        mkdir -p /var/lib/linuxnet-netns
+        mount -t tmpfs -o size=4k,mode=700 full /var/lib/linuxnet-netns
+        dd if=/dev/zero of=/var/lib/linuxnet-netns/filler bs=4k count=1 2>/dev/null
+    """)
+    before = host.snapshot()
+    answer = run(host, "none", 0, request)
+    assert "No space left on device" in answer["error"] and "ledger.json" in answer["error"], answer
+    host.assert_same(before)
+    host.sh("umount /var/lib/linuxnet-netns; rmdir /var/lib/linuxnet-netns")
+    converge(host, request)
+
+
+def test_an_etc_that_cannot_be_written(host):
+    _origin, request = ways(host)["making"]
+    bare = host.snapshot()
+    host.sh("mkdir -p /etc/netns; mount --bind -o ro /etc/netns /etc/netns")
+    before = host.snapshot()
+    answer = run(host, "none", 0, request)
+    assert "/etc/netns/app" in answer["error"] and "Read-only file system" in answer["error"], answer
+    host.assert_same(before)
+    host.sh("umount /etc/netns; rmdir /etc/netns")
+    converge(host, request)
+    converge(host, {"absent": True})
+    host.assert_same(bare)
+
+
 @pytest.mark.parametrize("pace", PACES)
 @pytest.mark.parametrize("way", ["making", "changing", "removing"])
 def test_killed_at_any_act_the_next_run_finishes(host, way, pace):
@@ -158,7 +211,7 @@ def leftovers(host):
     return host.sh("find /etc /run /var/lib /usr/local -xdev -name '*linuxnet*' -not -path '/run/ansible*' || :")
 
 
-def test_killed_at_two_hundred_moments_the_next_run_converges(host):
+def test_killed_at_moments_of_the_clock_the_next_run_converges(host):
     """By the clock, in the middle of whatever it is at."""
     first, second = before_and_after(host)
     bare = host.snapshot()
