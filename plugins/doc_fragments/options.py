@@ -66,8 +66,9 @@ processes:
     - What to do when the namespace is to be removed while processes live in it. Without its name it would live on
       unseen until the last of them ends.
     - V(fail) refuses before anything is touched and lists the processes.
-    - V(kill) ends them, first with SIGTERM, and with SIGKILL after O(timeout) seconds. Processes elsewhere that only
-      hold the namespace open are never ended. They are a reason to refuse.
+    - V(kill) ends them, first with SIGTERM, and with SIGKILL after O(timeout) seconds. Units of systemd whose main
+      process is inside are stopped instead, so that none is started again. Processes elsewhere that only hold the
+      namespace open are never ended. They are a reason to refuse.
   type: str
   choices:
     - fail

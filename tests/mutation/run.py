@@ -162,6 +162,29 @@ MUTATIONS = (
     mutation("plan", "plan.py", "gone[item] = why or WITH_LINK", "pass", "unit/test_plan.py"),
     mutation("apply", "apply.py", "self._done.append(change)", "pass", "unit/test_journal.py"),
     mutation("apply", "apply.py", "if self._done[number].implied != WITH_LINK", "if True", "unit/test_journal.py"),
+    mutation("apply", "apply.py", "        if now != change.before:\n", "        if False:\n", "unit/test_journal.py"),
+    mutation(
+        "apply",
+        "engine.py",
+        "        self.ledger.unfinished = True\n",
+        "",
+        "unit/test_engine.py::test_a_run_that_was_killed_leaves_its_mark",
+    ),
+    mutation(
+        "processes",
+        "system.py",
+        "if unit.pid in pids",
+        "",
+        "unit/test_engine.py::test_only_units_whose_main_process_is_inside_are_stopped",
+    ),
+    mutation(
+        "plan",
+        "objects/physical_link.py",
+        "    ORDER = 22\n",
+        "    ORDER = 2\n",
+        "unit/test_engine.py::test_a_network_card_goes_back_to_the_host_before_its_namespace_goes",
+    ),
+    mutation("lock", "ledger.py", "unfinished=system.files.exists(FOLDER)", "", "unit/test_engine.py"),
     mutation("ledger", "ledger.py", "if not same_boot:", "if False:", "unit/test_ledger.py"),
     mutation("ledger", "ledger.py", "if version != VERSION:", "if False:", "unit/test_ledger.py"),
     mutation("lock", "lock.py", "os.path.samestat(os.fstat(handle), os.stat(PATH))", "True", "unit/test_lock.py"),
@@ -218,8 +241,8 @@ MUTATIONS = (
     mutation(
         "engine",
         "engine.py",
-        "            if not check_mode:\n                run.carry_out",
-        "            if True:\n                run.carry_out",
+        "            if not check_mode:\n                result",
+        "            if True:\n                result",
         "unit/test_convergence.py::test_check_mode_touches_nothing_and_predicts_exactly",
     ),
     mutation(
@@ -305,8 +328,8 @@ MUTATIONS = (
     mutation(
         "doors: mounts",
         "doors/netns_mounts.py",
-        "if self.state(name).leftover:",
-        "if False:",
+        "        self.prepare()\n        path = path_of(name)\n        if self.state(name).leftover:",
+        "        self.prepare()\n        path = path_of(name)\n        if False:",
         "integration/test_netns.py::test_a_half_made_name_is_repaired_and_reported",
     ),
     mutation(

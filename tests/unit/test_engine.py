@@ -628,6 +628,49 @@ def test_nft_is_not_asked_twice_what_it_makes_of_a_ruleset():
         assert len(asked) == 3
 
 
+def test_a_run_that_was_killed_leaves_its_mark():
+    """The ledger says that a run is under way from before its first act until after its last."""
+    kernel, seen = uplinked(), []
+    act = kernel.act
+
+    def watch():
+        seen.append('"unfinished": true' in (kernel.files.get(PATH) or ""))
+        act()
+
+    kernel.act = watch
+    converge(kernel, topology(OPTIONS))
+    assert seen[:2] == [False, False] and all(seen[2:]) and "unfinished" not in kernel.files[PATH]
+
+
+def test_only_units_whose_main_process_is_inside_are_stopped(monkeypatch):
+    from ansible_collections.linuxnet.netns.plugins.module_utils.doors.processes import Process
+
+    kernel = made({"namespaces": [{"name": "app", "processes": "kill"}]})
+    kernel.units = {name: {"vendor": True, "pid": pid} for name, pid in (("inside.service", 7), ("around.service", 8))}
+    kernel.processes[kernel.names["app"][0].identity] = [
+        Process(7, "inside", unit="inside.service"),
+        Process(9, "shell", unit="around.service"),
+    ]
+    result = converge(kernel, topology({}, absent=True))
+    assert any("process 9 (shell, unit around.service) in app" in item for item in items(result))
+    assert [name for name, state in kernel.units.items() if state.get("pid")] == ["around.service"]
+
+
+def test_units_that_were_stopped_start_again_if_a_later_step_fails():
+    from ansible_collections.linuxnet.netns.plugins.module_utils.doors.processes import Process
+
+    kernel = made({"namespaces": [{"name": "app", "processes": "kill"}]})
+    kernel.units = {"inside.service": {"vendor": True, "pid": 7}}
+    kernel.processes[kernel.names["app"][0].identity] = [Process(7, "inside", unit="inside.service")]
+    kernel.start = lambda name: kernel.units[name].update(pid=17)
+    trial = copy.deepcopy(kernel)
+    converge(trial, topology({}, absent=True))
+    kernel.fail_at = trial.writes  # the last one, which takes the ledger away
+    with pytest.raises(StepFailed):
+        converge(kernel, topology({}, absent=True))
+    assert kernel.units["inside.service"]["pid"] == 17
+
+
 @pytest.mark.parametrize("refused", [False, True])
 def test_a_network_card_goes_back_to_the_host_before_its_namespace_goes(refused):
     from model_kernel import Device
