@@ -31,12 +31,13 @@ PACES = (pytest.param(11, id="some"), pytest.param(1, id="all", marks=pytest.mar
 def start(host, how, number, request):
     """The engine with a saboteur, as a process that is under way."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(python_path()), "LANG": "C.UTF-8"}
+    # nsenter goes between us and it, and takes it along when it is killed.
+    command = [*host._enter(), "setpriv", "--pdeathsig", "KILL", "--"]
+    command += ["env", "-i", *(f"{key}={value}" for key, value in environment.items())]
+    command += [python(), str(SABOTEUR), how, str(number)]
     process = subprocess.Popen(
-        # nsenter goes between us and it, and takes it along when it is killed.
-        [*host._enter(), "setpriv", "--pdeathsig", "KILL", "--", "env", "-i", *(f"{key}={value}" for key, value in environment.items()),
-         python(), str(SABOTEUR), how, str(number)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     process.stdin.write(json.dumps(request))
     process.stdin.close()
     process.stdin = None
