@@ -385,7 +385,8 @@ class Drift:
 LODGER = """
 setsid nsenter --net=/run/netns/%(name)s sleep 1000 </dev/null >/dev/null 2>&1 &
 echo $! > %(pid)s
-while ! grep -qs sleep /proc/$(cat %(pid)s)/comm; do sleep 0.01; done
+# not for ever: the namespace may be gone
+for try in $(seq 200); do grep -qs sleep /proc/$!/comm && break; sleep 0.01; done
 """
 EVICTION = """
 pid=$(cat %(pid)s)
