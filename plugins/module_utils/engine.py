@@ -34,7 +34,7 @@ from .objects.running_service import RunningService
 from .objects.sysctl import Sysctl
 from .objects.text_file import TextFile
 from .objects.veth_pair import NOWHERE, VethPair
-from .plan import WITH_NAMESPACE, Change, make_plan
+from .plan import WITH_NAMESPACE, Change, make_plan, vanishing_pairs
 from .request import Request, Result
 from .rulesets import Rulesets
 from .services import check_services, check_units, look_around
@@ -160,17 +160,10 @@ class _Run:
                 self.state, self.wanted, snapshot, set(self.ledger.made), self._owner_of, self.request.single
             )
             check_services(self.state, snapshot, set(self.ledger.made), self.request.single)
+        leaving = self._leaving(recorded, snapshot)
         for place in sorted(forwarding.namespaces_concerned(self.state) | self._tables(recorded)):
-            self.rulesets.compile(place, snapshot, wanted)
-        held_by_others = {item for owner in self.others.values() for item in owner.objects}
-        released = {
-            item: self.ledger.made[item]
-            for item in recorded
-            if item in self.ledger.made
-            and item not in held_by_others
-            and item not in wanted.objects
-            and self._lets_go(item)
-        }
+            self.rulesets.compile(place, snapshot, wanted, {link for netns, link in leaving if netns == place})
+        released = self._released(recorded)
         released.update(self._tables_released(snapshot, recorded))
         for item in self.explicit:
             released.pop(item, None)  # the key itself says what to do with processes inside
@@ -184,6 +177,23 @@ class _Run:
             changes = [change for change in changes if not isinstance(change.item, RunningService)]
         self._repairs(changes)
         return changes
+
+    def _released(self, recorded: set[KernelObject]) -> dict[KernelObject, Optional[Value]]:
+        """What this owner held and no longer asks for, with what was there before."""
+        held_by_others = {item for owner in self.others.values() for item in owner.objects}
+        return {
+            item: self.ledger.made[item]
+            for item in recorded
+            if item in self.ledger.made
+            and item not in held_by_others
+            and item not in self.wanted.objects
+            and self._lets_go(item)
+        }
+
+    def _leaving(self, recorded: set[KernelObject], snapshot: Snapshot) -> set[tuple[str, str]]:
+        """Links that are there and go with this run: what leads through them now does not count any more."""
+        released = {**self._released(recorded), **dict.fromkeys(self.explicit)}
+        return {place for pair in vanishing_pairs(self.wanted, released, snapshot) for place in pair.links}
 
     def _compile_services(self) -> None:
         if self.state.services:

@@ -116,33 +116,49 @@ def make_plan(wanted: Wanted, released: Mapping[KernelObject, Optional[Value]], 
     return sorted(changes.values(), key=lambda change: change.sort_key)
 
 
-def _vanishing(wanted: Wanted, released: Mapping[KernelObject, Optional[Value]], seen: Any) -> dict[KernelObject, str]:
-    """Pairs and namespaces that go, and all that goes with them; the value says why it goes by itself, if it does."""
-    gone: dict[KernelObject, str] = {}
-    namespaces = {
+def _ending(wanted: Wanted, released: Mapping[KernelObject, Optional[Value]], seen: Any) -> set[str]:
+    """The names of namespaces that go."""
+    return {
         item.name
         for item, original in released.items()
         if isinstance(item, Namespace) and original is None and item not in wanted.objects and item.observed(seen)
     }
-    for item in released:
-        if isinstance(item, Namespace) and item.name in namespaces:
-            gone[item] = ""
-            if item.processes == "kill":
-                gone.update(dict.fromkeys(seen.processes_in(item.name), WITH_NAMESPACE))
-    new_places = {
+
+
+def _new_places(wanted: Wanted, seen: Any) -> set[tuple[str, str]]:
+    """Where pairs are going to be made."""
+    return {
         place
         for item in wanted.objects
         if isinstance(item, VethPair)
         for place in item.links
         if item.observed(seen) is None
     }
-    pairs = {
+
+
+def vanishing_pairs(wanted: Wanted, released: Mapping[KernelObject, Optional[Value]], seen: Any) -> set[VethPair]:
+    """Pairs that go: let go, in the place of new ones, or with a namespace."""
+    namespaces, new_places = _ending(wanted, released, seen), _new_places(wanted, seen)
+    return {
         pair
         for pair in seen.pairs()
         if (pair in released and pair not in wanted.objects)
         or any(place in new_places for place in pair.links)
         or any(netns in namespaces for netns in pair.netns_names)
     }
+
+
+def _vanishing(wanted: Wanted, released: Mapping[KernelObject, Optional[Value]], seen: Any) -> dict[KernelObject, str]:
+    """Pairs and namespaces that go, and all that goes with them; the value says why it goes by itself, if it does."""
+    gone: dict[KernelObject, str] = {}
+    namespaces = _ending(wanted, released, seen)
+    for item in released:
+        if isinstance(item, Namespace) and item.name in namespaces:
+            gone[item] = ""
+            if item.processes == "kill":
+                gone.update(dict.fromkeys(seen.processes_in(item.name), WITH_NAMESPACE))
+    new_places = _new_places(wanted, seen)
+    pairs = vanishing_pairs(wanted, released, seen)
     for pair in pairs:
         by_itself = any(netns in namespaces for netns in pair.netns_names) and not any(
             place in new_places for place in pair.links

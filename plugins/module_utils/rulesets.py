@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from . import preflight
 from .compile import forwarding
@@ -37,14 +37,14 @@ class Rulesets:
         self._canonical: dict[tuple[str, str], str] = {}
         self._per_interface_v6 = preflight.has_force_forwarding(system)
 
-    def compile(self, netns: str, snapshot: Snapshot, wanted: Wanted) -> None:
-        links = snapshot.links(netns)
-        ours = {name for name, link in links.items() if preflight.is_ours(link)}
-        where_to = forwarding.view(netns, self._states, snapshot, ours)
+    def compile(self, netns: str, snapshot: Snapshot, wanted: Wanted, leaving: Collection[str] = ()) -> None:
+        """*leaving* are links that go with this run."""
+        ours = {name for name, link in snapshot.links(netns).items() if preflight.is_ours(link)}
+        where_to = forwarding.view(netns, self._states, snapshot, ours.difference(leaving), leaving)
         inside = forwarding.inside_links(netns, self._states, where_to)
         needs = forwarding.paths(netns, self._state, where_to, [item.link for item in inside])
         made, per_interface_v6 = self._ledger.made, self._per_interface_v6
-        switches = forwarding.sysctls(netns, needs, snapshot, where_to.ours, made, per_interface_v6)
+        switches = forwarding.sysctls(netns, needs, snapshot, where_to.ours.union(leaving), made, per_interface_v6)
         for switch, value in switches.items():
             wanted.add(switch, value)
         everyone = [forwarding.paths(netns, state, where_to, ()) for state in self._states]

@@ -65,7 +65,7 @@ GUESTS = {
         "ip link add guest0 type veth peer name guest1; ip address add 172.30.0.1/24 dev guest0; ip link set guest0 up",
         "ip link delete guest0",
     ),
-    "table": ("nft 'add table ip guest; add chain ip guest all;'", "nft delete table ip guest"),
+    "table": ("nft 'add table ip guest; add chain ip guest first'", "nft delete table ip guest"),
     "route": ("ip route add 10.96.0.0/16 via 192.0.2.2 proto static", "ip route delete 10.96.0.0/16"),
     "route of ours' number": (
         "ip -6 route add fd96::/48 via 2001:db8:192::2 proto 196",
@@ -385,7 +385,8 @@ class Drift:
 LODGER = """
 setsid nsenter --net=/run/netns/%(name)s sleep 1000 </dev/null >/dev/null 2>&1 &
 echo $! > %(pid)s
-while ! grep -qs sleep /proc/$(cat %(pid)s)/comm; do sleep 0.01; done
+# not for ever: the namespace may be gone
+for try in $(seq 200); do grep -qs sleep /proc/$!/comm && break; sleep 0.01; done
 """
 EVICTION = """
 pid=$(cat %(pid)s)

@@ -136,6 +136,13 @@ class Space:
     def by_index(self, index):
         return next((device for device in self.devices.values() if device.index == index), None) or refuse(errno.ENODEV)
 
+    def rename(self, old, new):
+        device = self.devices.pop(old)
+        device.name = new
+        self.devices[new] = device
+        for path in [path for path in self.sysctls if f"/{old}/" in path]:
+            self.sysctls[path.replace(f"/{old}/", f"/{new}/")] = self.sysctls.pop(path)
+
     def drop_routes(self, doomed):
         self.routes = [route for route in self.routes if not doomed(route)]
 

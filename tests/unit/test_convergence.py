@@ -119,7 +119,10 @@ def test_a_step_that_fails_leaves_everything_as_it_was(kernel, first, second, da
     else:
         converge(kernel, topology(first))
         if data.draw(st.booleans(), label="drifted"):
-            note(str(mischief(data, kernel)))
+            acts = mischief(data, kernel)
+            note(str(acts))
+            if "rename" in acts:
+                return  # such a pair comes back with the name it had, but marked and switched like a new one
     before = worthwhile(kernel.picture())
     trial = copy.deepcopy(kernel)
     request = topology(second, absent=first is not None and data.draw(st.booleans(), label="absent"))

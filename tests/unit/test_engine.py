@@ -279,6 +279,33 @@ def test_foreign_links_are_not_touched_by_absent():
     assert items(converge(kernel, single("veths", {"name": "nothing"}, absent=True))) == []
 
 
+@pytest.mark.parametrize("force_forwarding", [True, False])
+def test_flows_go_along_when_their_pair_gets_another_name(force_forwarding):
+    """The link that leaves still has the addresses that they are found by; forwarding is not enabled on that one."""
+    kernel = uplinked(force_forwarding)
+    direct = copy.deepcopy(kernel)
+    converge(kernel, topology(OPTIONS))
+    other = topology({**OPTIONS, "veths": [{**VETH, "name": "other0"}]})
+    foretold = converge(kernel, other, check_mode=True)
+    assert converge(kernel, other).as_dict() == foretold.as_dict()
+    assert not any("app0" in str(change.item) for change in foretold.changes if change.after is not None)
+    assert not converge(kernel, other).changes
+    converge(direct, other)
+    assert kernel.picture(ledger=False) == direct.picture(ledger=False)
+
+
+@pytest.mark.parametrize("force_forwarding", [True, False])
+def test_a_pair_that_was_renamed_by_hand_is_made_anew(force_forwarding):
+    kernel = uplinked(force_forwarding)
+    converge(kernel, topology(OPTIONS))
+    good = kernel.picture(ledger=False)
+    kernel.host.rename("app0", "strange0")
+    foretold = converge(kernel, topology(OPTIONS), check_mode=True)
+    assert converge(kernel, topology(OPTIONS)).as_dict() == foretold.as_dict()
+    assert not converge(kernel, topology(OPTIONS)).changes
+    assert kernel.picture(ledger=False) == good
+
+
 def test_what_others_put_into_our_directories_stays_and_keeps_them():
     """A backup of an editor's, say; and a host whose /etc/netns has become somebody else's too."""
     kernel = uplinked()

@@ -207,6 +207,7 @@ def _mischief(draw, kernel):
                 "mac",
                 "bridge",
                 "delete link",
+                "rename",
                 "table",
                 "flush",
                 "switch",
@@ -262,6 +263,8 @@ def _mischief(draw, kernel):
         device.master = space.devices["br0"]
     elif what == "delete link" and ours:
         device.end()
+    elif what == "rename" and ours and "strange0" not in space.devices:
+        space.rename(device.name, "strange0")
     elif what == "table":
         space.table = None
     elif what == "flush" and space.table:

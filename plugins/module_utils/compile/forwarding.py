@@ -11,7 +11,7 @@ makes interfaces forget the default routes that they learnt by router advertisem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Optional
 
@@ -52,14 +52,24 @@ def _host_ends(veth: Veth) -> tuple[End, ...]:
     return tuple(end for end in veth.ends if end.netns == HOST and end.bridge is None)
 
 
-def view(netns: str, states: Iterable[State], snapshot: Snapshot, ours: Iterable[str]) -> Reach:
-    """Which link leads where in *netns*, by all that is declared for it and all that is there."""
+def view(
+    netns: str, states: Iterable[State], snapshot: Snapshot, ours: Iterable[str], leaving: Collection[str] = ()
+) -> Reach:
+    """Which link leads where in *netns*, by all that is declared for it and all that is there and does not leave."""
     ends = [end for state in states for veth in state.veths for end in veth.ends if end.netns == netns]
     return reach(
         ends,
         ours,
-        [(link, item.address.network) for link, item in snapshot.all_addresses(netns) if link != "lo"],
-        [(link, route.network, route.table) for link, route in snapshot.all_routes(netns) if link],
+        [
+            (link, item.address.network)
+            for link, item in snapshot.all_addresses(netns)
+            if link != "lo" and link not in leaving
+        ],
+        [
+            (link, route.network, route.table)
+            for link, route in snapshot.all_routes(netns)
+            if link and link not in leaving
+        ],
     )
 
 
