@@ -102,7 +102,7 @@ def texts(text):
     lines = text.splitlines(keepends=True)
     netns_mounts._stacks(lines)
     processes._effective_user(lines)
-    processes._service_of(lines)
+    processes.service_of(processes.systemds_group(lines), "/init.scope")
     assert processes._printable(text).isprintable()
     cleanly(info._sockets, "tcp", "0A", lines)
     assert nsswitch(text).endswith("hosts: files dns\n")

@@ -114,16 +114,29 @@ def sees(pid: int, path: str, source: str) -> bool:
 
 def _unit(pid: str) -> str:
     """From the control group, which systemd names after the unit."""
+    return service_of(_control_group(pid), _control_group("1"))
+
+
+def _control_group(pid: str) -> str:
     try:
         with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as stream:
-            return _service_of(stream)
+            return systemds_group(stream)
     except OSError:
         return ""
 
 
-def _service_of(groups: Iterable[str]) -> str:
-    parts = [part for line in groups for part in line.strip().split("/") if part.endswith(".service")]
-    return parts[-1] if parts else ""
+def systemds_group(lines: Iterable[str]) -> str:
+    """The path in the hierarchy that systemd has for itself: the unified one, or on older hosts one by that name."""
+    fields = [line.rstrip("\n").split(":", 2) for line in lines]
+    own = [found for found in fields if len(found) == 3 and found[1] in ("", "name=systemd")]
+    return max(own, key=lambda found: found[1])[2] if own else ""
+
+
+def service_of(group: str, init: str) -> str:
+    """The unit in a control group's path: the outermost one below where this system's init is. What is further inside
+    was named by the unit itself, or by a user."""
+    below = group[len(init.removesuffix("/init.scope")) :]
+    return next((part for part in below.split("/") if part.endswith(".service")), "")
 
 
 def _command(pid: str) -> str:
