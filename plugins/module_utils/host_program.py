@@ -61,6 +61,7 @@ MODULES: tuple[str, ...] = (
     "objects.kernel_object",
     "objects.kinds",
     "objects.link_address",
+    "objects.link_neighbour",
     "objects.link_route",
     "objects.link_setting",
     "objects.namespace",

@@ -16,6 +16,7 @@ from .doors.netns_mounts import NameState
 from .doors.systemd import Unit
 from .objects.enablement import Enablement
 from .objects.link_address import LinkAddress
+from .objects.link_neighbour import LinkNeighbour
 from .objects.link_route import LinkRoute, observed_route
 from .objects.link_setting import LinkSetting
 from .objects.physical_link import PhysicalLink
@@ -59,6 +60,7 @@ class Snapshot:
         self._links: dict[str, dict[str, wire.Link]] = {}
         self._addresses: dict[str, dict[str, dict[str, wire.Address]]] = {}
         self._global_addresses: dict[str, list[tuple[str, wire.Address]]] = {}
+        self._neighbours: dict[str, dict[str, dict[str, str]]] = {}
         self._routes: dict[str, list[tuple[str, wire.Route]]] = {}
         self._route_objects: dict[str, dict[LinkRoute, str]] = {}
         self._rules: dict[str, dict[tuple[int, int], list[tuple[str, bool]]]] = {}
@@ -177,6 +179,16 @@ class Snapshot:
                 if item.index in names and not item.flags & wire.IFA_F_DADFAILED:
                     by_link.setdefault(names[item.index], {})[str(item.address)] = item
 
+    def neighbours_of(self, netns: str, link: str) -> dict[str, str]:
+        """Link-layer addresses of permanent neighbours, by address."""
+        if netns not in self._neighbours:
+            by_link: dict[str, dict[str, str]] = {}
+            self._neighbours[netns] = by_link
+            names = {item.index: name for name, item in self.links(netns).items()}
+            for item in self.system.netlink.neighbours(netns) if names else ():
+                by_link.setdefault(names.get(item.index, ""), {})[str(item.address)] = item.mac
+        return self._neighbours[netns].get(link, {})
+
     def all_routes(self, netns: str) -> list[tuple[str, wire.Route]]:
         """(link, route) of a namespace, the kernel's own left out, those of router advertisements included."""
         self._load_routes(netns)
@@ -215,7 +227,7 @@ class Snapshot:
                 found.setdefault((rule.version, rule.priority), []).append((rule_value(rule), is_ours(rule)))
 
     def hanging_on(self, places: Iterable[tuple[str, str]]) -> Iterable[KernelObject]:
-        """The configured addresses, routes and settings of links, as objects: what goes when the links go."""
+        """The configured addresses, routes, neighbours and settings of links, as objects: what goes with the links."""
         for netns, name in places:
             link = self.links(netns).get(name) if netns != NOWHERE else None
             if link is None:
@@ -229,6 +241,8 @@ class Snapshot:
             for route in self.routes_of(netns):
                 if route.link == name:
                     yield route
+            for address in self.neighbours_of(netns, name):
+                yield LinkNeighbour(netns, name, address)
 
     def physical_in(self, netns: str) -> list[PhysicalLink]:
         """The network cards in a namespace: links of no kind but the loopback's."""

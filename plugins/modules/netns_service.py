@@ -87,9 +87,9 @@ changes:
       sample: create
     kind:
       description: >-
-        V(namespace), V(veth), V(link) (a setting of an interface), V(address), V(route), V(rule), V(sysctl),
-        V(nftables), V(directory), V(file), V(process), V(physical link), V(unit), V(enablement), V(service) or
-        V(program).
+        V(namespace), V(veth), V(link) (a setting of an interface), V(address), V(neighbour), V(route), V(rule),
+        V(sysctl), V(nftables), V(directory), V(file), V(process), V(physical link), V(unit), V(enablement),
+        V(service) or V(program).
       type: str
       sample: address
     object:

@@ -107,6 +107,25 @@ def test_a_failed_change_leaves_the_old_state_in_work(world, host, app):
     host.unchanged("netns_topology", **topology(app, gone, forwards=forwards))
 
 
+def test_what_hung_on_a_pair_that_went_comes_back_with_it(host, app):
+    """What others entered there is among it: a neighbour, an address, a route."""
+    other = Behind(host, "other", 2)
+    host.module("netns_topology", **topology(app, other))
+    host.ip("""
+        neighbour add 10.200.2.9 lladdr 02:00:00:00:00:09 dev veth-other nud permanent
+        neighbour add fd00:200:2::9 lladdr 02:00:00:00:00:09 dev veth-other nud permanent
+    """)
+    other.ns.ip("neighbour add 10.200.2.8 lladdr 02:00:00:00:00:08 dev eth0 nud permanent")
+    before = host.snapshot()
+    break_nft(host)
+    without = topology(app, nat=False, namespaces=[app.netns, other.netns])
+    assert "simulated" in host.module("netns_topology", fails=True, **without).msg
+    mend_nft(host)
+    host.assert_same(before, "the failed run changed the host")
+    gone = host.module("netns_topology", **without)
+    assert "neighbour 10.200.2.9 on veth-other on the host" in [change["object"] for change in gone.changes]
+
+
 def test_a_failed_absent_leaves_the_topology(world, host, app):
     host.module("netns_topology", **full(app))
     before = host.snapshot()

@@ -51,6 +51,7 @@ class Device:
         self.index = space.next_index
         space.next_index += 1
         self.up, self.alias, self.master, self.peer = False, "", None, None
+        self.neighbours = {}  # permanent ones, entered by hand
         self.addresses = []  # ipaddress interfaces; the first of a network is the primary one
         space.devices[name] = self
         for family in _LINK_KEYS:
@@ -74,7 +75,7 @@ class Device:
         )
 
     def take_down(self):
-        self.up = False
+        self.up, self.neighbours = False, {}
         self.space.drop_routes(lambda route: route.index == self.index)
         self.addresses = [item for item in self.addresses if item.version == 4]
 
@@ -346,6 +347,7 @@ class ModelKernel:
                         item.peer.name,
                     ),
                     sorted(map(str, item.addresses)),
+                    dict(item.neighbours),
                 )
                 for name, item in space.devices.items()
             }

@@ -54,6 +54,17 @@ class Netlink:
     def routes(self, netns):
         return list(self._kernel.space(netns).routes)
 
+    def neighbours(self, netns):
+        return [
+            wire.Neighbour(device.index, ipaddress.ip_address(address), mac)
+            for device in self._kernel.space(netns).devices.values()
+            for address, mac in device.neighbours.items()
+        ]
+
+    def add_neighbour(self, netns, index, address, mac):
+        self._kernel.act()
+        self._kernel.space(netns).by_index(index).neighbours[str(address)] = mac
+
     def rules(self, netns):
         return list(self._kernel.space(netns).rules)
 

@@ -60,7 +60,7 @@ def test_a_facade_whose_modules_are_elsewhere_is_run(tmp_path):
     (tmp_path / "pyroute2" / "__init__.py").write_text(
         """
 import sys, types
-for name in ("ifinfmsg", "ifaddrmsg", "rtmsg", "fibmsg"):
+for name in ("ifinfmsg", "ifaddrmsg", "rtmsg", "fibmsg", "ndmsg"):
     module = types.ModuleType(name)
     setattr(module, name, name + " of the facade")
     sys.modules["pyroute2.netlink.rtnl." + name] = module

@@ -155,6 +155,12 @@ class Netlink:
             ]
         return found
 
+    def neighbours(self, netns: str) -> list[wire.Neighbour]:
+        """The permanent ones, of both families."""
+        messages = self._socket(netns).dump(wire.RTM_GETNEIGH, wire.NEIGHBOUR_DUMP)
+        found = [wire.neighbour(message) for message in messages if message.kind == wire.RTM_NEWNEIGH]
+        return [item for item in found if item is not None]
+
     def rules(self, netns: str) -> list[wire.Rule]:
         """Policy rules of both families, in the order in which the kernel asks them."""
         found = []
@@ -306,6 +312,15 @@ class Netlink:
         if route.source is not None and adding:
             attributes.append(("RTA_PREFSRC", str(route.source)))
         self._write(netns, "route", kind, flags, fields, attributes)
+
+    def add_neighbour(self, netns: str, index: int, address: Any, mac: str) -> None:
+        fields = {
+            "family": socket.AF_INET6 if address.version == 6 else socket.AF_INET,
+            "ifindex": index,
+            "state": wire.NUD_PERMANENT,
+        }
+        attributes = [("NDA_DST", str(address)), ("NDA_LLADDR", mac)]
+        self._write(netns, "neighbour", wire.RTM_NEWNEIGH, wire.NLM_F_CREATE, fields, attributes)
 
     def add_rule(self, netns: str, rule: wire.Rule) -> None:
         self._rule(netns, wire.RTM_NEWRULE, wire.NLM_F_CREATE | wire.NLM_F_EXCL, rule)

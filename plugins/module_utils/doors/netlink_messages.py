@@ -25,6 +25,7 @@ _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x100, 0x200
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 RTM_NEWNSID, RTM_GETNSID = 88, 90
 
@@ -42,6 +43,8 @@ _MOST_ERRNO = 2**31 - 1
 #: RTEXT_FILTER_SKIP_STATS: counters are most of a link's message, and nobody here reads them.
 LINK_DUMP = struct.pack("=BxHiII", 0, 0, 0, 0, 0) + struct.pack("=HHI", 8, 29, 8)
 ADDRESS_DUMP = struct.pack("=BBBBi", 0, 0, 0, 0, 0)
+NEIGHBOUR_DUMP = struct.pack("=BxxxiHBB", 0, 0, 0, 0, 0)
+NUD_PERMANENT = 0x80
 
 IpAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 IpInterface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
@@ -123,6 +126,14 @@ class Rule(NamedTuple):
     protocol: int = 0
 
 
+class Neighbour(NamedTuple):
+    """``mac`` as text."""
+
+    index: int
+    address: Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+    mac: str
+
+
 _Read = TypeVar("_Read", bound=Callable[..., Any])
 
 
@@ -201,6 +212,17 @@ def address(message: Message) -> Address:
     found = attributes(message.body, 8)
     raw = found.get(2) or found.get(1) or b""
     return Address(index, _interface(family, raw, prefix), _number(found[8]) if 8 in found else flags, scope)
+
+
+@understood
+def neighbour(message: Message) -> Optional[Neighbour]:
+    """None for one that was not entered by hand, or has no address."""
+    _family, index, state = struct.unpack_from("=BxxxiH", message.body)
+    found = attributes(message.body, 12)
+    address = _address(found.get(1))
+    if not state & NUD_PERMANENT or address is None or len(found.get(2, b"")) != 6:
+        return None
+    return Neighbour(index, address, found[2].hex(":"))
 
 
 def route_dump(family: int) -> bytes:

@@ -19,11 +19,11 @@ from ..errors import SystemRefused
 
 _PACKAGE = "pyroute2"
 #: What we call a message, and the module of pyroute2 that has a class of that module's name.
-_CLASSES = {"link": "ifinfmsg", "address": "ifaddrmsg", "route": "rtmsg", "rule": "fibmsg"}
+_CLASSES = {"link": "ifinfmsg", "address": "ifaddrmsg", "route": "rtmsg", "rule": "fibmsg", "neighbour": "ndmsg"}
 
 
 def message_classes() -> dict[str, Any]:
-    """Classes by shape: link, address, route, rule. SystemRefused without pyroute2."""
+    """Classes by shape: link, address, route, rule, neighbour. SystemRefused without pyroute2."""
     if _loaded():
         return _classes()
     sys.modules[_PACKAGE] = _bare_package()

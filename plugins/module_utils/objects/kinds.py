@@ -59,7 +59,7 @@ def from_fields(fields: list[Any]) -> KernelObject:
     if [type(value) for value in values] != _TYPES[kind]:
         raise TypeError(f"{values} do not make a {kind}")
     for value in values:
-        if type(value) is str and not (value.isascii() and "\0" not in value):
+        if isinstance(value, str) and not (value.isascii() and "\0" not in value):
             os.fsencode(value)  # what is no name of a file is none of an object either
             if "\0" in value:
                 raise ValueError(f"{value!r} cannot be a name")

@@ -18,6 +18,7 @@ network() { # network LABEL [COMMAND TO ENTER...]
         '-4 rule show' '-6 rule show'; do
         say "$label json $what"; "$@" ip -details -json -N $what
     done
+    say "$label neighbours"; "$@" ip neighbour show nud permanent | sort
     say "$label nft"; "$@" nft --stateless list ruleset
     say "$label sysctls"
     "$@" sh -c 'cd /proc/sys/net; grep -s . ipv4/ip_forward $(find ipv4/conf ipv6/conf -type f | sort | grep -E \

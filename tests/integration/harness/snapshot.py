@@ -18,6 +18,8 @@ say ip4
 printf '%s\n' 'link show' 'address show' 'route show table all' 'rule show' | ip -j -d -N -4 -batch -
 say ip6
 printf '%s\n' 'address show' 'route show table all' 'rule show' | ip -j -d -N -6 -batch -
+say neighbours
+ip neighbour show nud permanent | sort
 say nft
 nft -s list ruleset
 say sysctls
@@ -66,6 +68,7 @@ def stack_snapshot(stack, label):
         "routes6": _routes(routes6),
         "rules4": _rules(rules4),
         "rules6": _rules(rules6),
+        "neighbours": parts["neighbours"].split("\n"),
         "nft": parts["nft"].rstrip().splitlines(),
         "sysctls": _sysctls(parts["sysctls"]),
     }
