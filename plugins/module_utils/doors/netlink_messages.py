@@ -129,7 +129,7 @@ class Rule(NamedTuple):
 class Neighbour(NamedTuple):
     """``mac`` as text."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     address: Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
     mac: str
 
