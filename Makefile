@@ -78,6 +78,12 @@ lint: setup-lint build ## style, types, documentation, ansible-test sanity
 mutation: setup-test build ## break the code, a line at a time, and see the tests notice (MUTATION_ARGS=--fast: without root)
 	@python tests/mutation/run.py $(MUTATION_ARGS)
 
+# The tests of that name do a part of it every time.
+.PHONY: sabotage
+sabotage: export LINUXNET_NETNS_SABOTAGE := everything
+sabotage: setup-fleet build root ## let every single act of a run go wrong, in turn, and kill runs (root; half an hour or more)
+	@python -m pytest tests/integration/test_sabotage.py tests/fleet/test_sabotage.py -n $(WORKERS) $(PYTEST_ARGS)
+
 # An interpreter of its own: see scripts/fuzz.
 .PHONY: fuzz
 fuzz: build ## look for input that the code falls over (FUZZ_ARGS='--seconds 600 ledger')
