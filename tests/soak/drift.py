@@ -99,10 +99,19 @@ class Drift:
         if found is None:
             return None
         place, what, script, undo = (*found, "")[:4]
-        self.folders |= {
-            folder for folder in re.findall(r"/etc/netns/\w+", script) if "ln -s" in script or "mkdir" in script
-        }
-        return {"act": what, "at": place, "do": script, "undo": undo}
+        act = {"act": what, "at": place, "do": script, "undo": undo}
+        self.note(act)
+        return act
+
+    def note(self, act):
+        """Remember what an act leaves that is not the collection's to remove."""
+        script = act["do"]
+        if act["act"].startswith("foreign "):
+            self.guests = {name for name, (come, _go) in GUESTS.items() if come == script} | (
+                self.guests - {name for name, (_come, go) in GUESTS.items() if go == script}
+            )
+        elif "ln -s" in script or "mkdir" in script:
+            self.folders.update(re.findall(r"/etc/netns/\w+", script))
 
     # -- where --
 
@@ -370,8 +379,7 @@ class Drift:
 
     def guest(self):
         name = self._random.choice(sorted(GUESTS))
-        self.guests ^= {name}
-        come = name in self.guests
+        come = name not in self.guests
         return "", "foreign %s %s" % (name, "comes" if come else "goes"), GUESTS[name][0 if come else 1]
 
     def see_off(self):

@@ -22,6 +22,7 @@ _SWITCHES = ("/forwarding", "/force_forwarding", "/ip_forward", "/accept_ra")
 _FILES = re.compile(r"/etc/netns/(%s)\b|/var/lib/linuxnet-netns|/run/netns/(%s)\b" % ("|".join(ALL), "|".join(ALL)))
 _OUR_KEY = re.compile(r"/(conf|neigh)/(%s)/" % OURS.pattern)
 _HALF_MADE = re.compile(r"/run/netns/(%s) 644 " % "|".join(ALL))
+_LOCALHOST = re.compile(r"ifname=lo label=lo local=127\.0\.0\.1 |dev=lo dst=127\.0\.0\.")
 _OUR_TABLE = "table inet linuxnet_netns {"
 
 
@@ -83,8 +84,10 @@ def _files(lines):
 
 
 def worthwhile(snapshot):
-    """A snapshot without half-made names of namespaces and stacked mounts, which nobody wants back."""
-    return dict(snapshot, files=sorted({line for line in snapshot["files"] if not _HALF_MADE.match(line)}))
+    """A snapshot without what nobody wants back: half-made names of namespaces, stacked mounts, and the address that
+    the kernel gives lo when it is up for the first time, and leaves it when it is down again."""
+    found = {topic: [line for line in lines if not _LOCALHOST.search(line)] for topic, lines in snapshot.items()}
+    return dict(found, files=sorted({line for line in snapshot["files"] if not _HALF_MADE.match(line)}))
 
 
 _FILTERS = {

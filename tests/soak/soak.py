@@ -406,7 +406,7 @@ class Soak:
     def replay(self, steps):
         for step in steps:
             for act in step["drift"]:
-                act.pop("worked", None)
+                self.drift.note(act)
             if "owner" in step:
                 self.play(step)
             else:
