@@ -107,6 +107,19 @@ def test_a_failed_change_leaves_the_old_state_in_work(world, host, app):
     host.unchanged("netns_topology", **topology(app, gone, forwards=forwards))
 
 
+def test_a_link_that_was_down_is_down_again(host, app):
+    """Its IPv6 addresses had gone with it: they come, and go once more when the run fails."""
+    host.module("netns_topology", **topology(app))
+    app.ns.ip("link set eth0 down")
+    before = host.snapshot()
+    break_nft(host)
+    forward = {"name": "web", "port": "10105", "to_address": app.address4}
+    result = host.module("netns_topology", fails=True, **topology(app, forwards=[forward]))
+    mend_nft(host)
+    assert "simulated" in result.msg and "Everything was undone" in result.msg
+    host.assert_same(before, "the failed run changed the host")
+
+
 def test_what_hung_on_a_pair_that_went_comes_back_with_it(host, app):
     """What others entered there is among it: a neighbour, an address, a route."""
     other = Behind(host, "other", 2)

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
+from ..errors import SystemRefused
 from .kernel_object import PRESENT, KernelObject, place
 
 if TYPE_CHECKING:
@@ -45,5 +47,12 @@ class LinkAddress(KernelObject):
 
     def apply(self, system: System, before: Optional[str], after: Optional[str]) -> None:
         index = system.index(self.netns, self.link)
-        act = system.netlink.add_address if after else system.netlink.delete_address
-        act(self.netns, index, ipaddress.ip_interface(self.cidr))
+        address = ipaddress.ip_interface(self.cidr)
+        if after:
+            system.netlink.add_address(self.netns, index, address)
+            return
+        try:
+            system.netlink.delete_address(self.netns, index, address)
+        except SystemRefused as error:
+            if error.errno != errno.EADDRNOTAVAIL:  # gone with the primary one, or when its link went down
+                raise
