@@ -11,7 +11,6 @@ import io
 import json
 import os
 import pathlib
-import random
 import tarfile
 
 import pytest
@@ -20,7 +19,7 @@ from fleetlib import playbooks
 from fleetlib.snapshot import difference
 
 SABOTEUR = pathlib.Path(__file__).resolve().parents[1] / "saboteur.py"
-#: Every act, as `make sabotage` has it, or one in so many of them, beginning anywhere.
+#: Every act, as `make sabotage` has it, or one in so many of them.
 PACE = 1 if os.environ.get("LINUXNET_NETNS_SABOTAGE") else 23
 OPTIONS = {
     "namespaces": [
@@ -98,7 +97,7 @@ def test_whatever_goes_wrong_all_is_as_before(ready, how, way):
     acts = converge(host, request)["acts"]
     converge(host, back)
     before = uncompiled(host.snapshot())
-    for number in range(1 + random.randrange(PACE), len(acts) + 1, PACE):
+    for number in range(1 + PACE // 2, len(acts) + 1, PACE):
         answer = run(host, how, number, request)
         about = f"{how} {number}: {answer['acts'][number - 1 : number]}: {answer}"
         if answer["spoiled"] and "error" in answer:
@@ -120,7 +119,7 @@ def test_killed_at_any_act_the_next_run_finishes(ready, way):
     acts = converge(host, request)["acts"]
     wanted = uncompiled(host.snapshot())
     converge(host, {"absent": True})
-    for number in range(1 + random.randrange(PACE), len(acts) + 1, PACE):
+    for number in range(1 + PACE // 2, len(acts) + 1, PACE):
         if origin:
             converge(host, origin)
         assert run(host, "kill", number, request) is None, acts[number - 1]

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import pathlib
-import random
 import sys
 
 import pytest
@@ -21,9 +20,9 @@ CONVERGES, MINUTES = 20, 0.15
 
 @pytest.mark.parametrize(
     ("seed", "old_kernel"),
-    [("known", False), (None, True)],
-    ids=["known seed", "new seed, without force_forwarding"],
+    [("known", False), ("known as well", True)],
+    ids=["as it is", "without force_forwarding"],
 )
 def test_random_converges_after_random_drift_keep_every_promise(seed, old_kernel):
-    seed = seed or str(random.randrange(10**9))
+    # The same every time, so that a failure is the change's and not chance's: `make soak` looks further.
     print(soak(seed, CONVERGES, MINUTES, old_kernel))  # the seed is in the summary, and in the failure
