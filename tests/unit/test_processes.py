@@ -34,6 +34,8 @@ def test_it_is_the_outermost_one_of_this_system(group, init, unit):
     [
         (["0::/system.slice/a.service\n"], "/system.slice/a.service"),
         (["4:net_cls,net_prio:/\n", "1:name=systemd:/system.slice/a.service\n", "0::/\n"], "/system.slice/a.service"),
+        (["9:name=systemd:/\n", "0::/system.slice/a.service\n"], "/system.slice/a.service"),
+        (["9:name=systemd:/\n", "0::/\n"], "/"),
         (["0::/with:colons\n"], "/with:colons"),
         (["nonsense\n"], ""),
         ([], ""),

@@ -129,7 +129,8 @@ def systemds_group(lines: Iterable[str]) -> str:
     """The path in the hierarchy that systemd has for itself: the unified one, or on older hosts one by that name."""
     fields = [line.rstrip("\n").split(":", 2) for line in lines]
     own = [found for found in fields if len(found) == 3 and found[1] in ("", "name=systemd")]
-    return max(own, key=lambda found: found[1])[2] if own else ""
+    # The one that it does not use has everybody at its root.
+    return min(own, key=lambda found: (found[2] == "/", found[1]))[2] if own else ""
 
 
 def service_of(group: str, init: str) -> str:
