@@ -125,6 +125,16 @@ def test_a_half_made_name_is_repaired_and_reported(host):
     assert any("app" in warning for warning in done.warnings), "the repair is not reported"
 
 
+def test_a_name_with_something_else_mounted_on_it_is_repaired(host):
+    host.module("netns", name="other")
+    host.sh("touch /run/netns/app; mount --bind /run/netns/app /run/netns/app")
+    host.apply("netns", name="app")
+    assert mounts_of(host, "app") == 1
+    host.apply("netns", name="app", state="absent")
+    assert not host.exists("/run/netns/app")
+    assert mounts_of(host, "app") == 0
+
+
 def test_a_half_made_name_goes_when_it_should_be_absent(host):
     host.module("netns", name="other")
     host.sh("touch /run/netns/app; chmod 0 /run/netns/app")

@@ -78,7 +78,7 @@ RESIDUE = r"""
 set +e
 say() { printf '\036%s\n' "$1"; }
 say mounts
-grep -v ' - nsfs ' /proc/self/mountinfo | cut -d ' ' -f 5-
+grep -v -e ' - nsfs ' -e ' /run/netns/' /proc/self/mountinfo | cut -d ' ' -f 5-
 say run
 ls -A /run /run/tmp /run/lock /run/ansible 2>/dev/null
 say temporary

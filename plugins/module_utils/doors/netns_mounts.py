@@ -77,7 +77,7 @@ class NetnsMounts:
         self.prepare()
         path = path_of(name)
         if self.state(name).leftover:
-            self._unlink(path)
+            self._remove_name(path)  # which may be mounted over, though with no namespace
         try:
             os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0))
         except OSError as error:
