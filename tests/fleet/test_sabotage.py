@@ -122,7 +122,9 @@ def test_killed_at_any_act_the_next_run_finishes(ready, way):
     for number in range(1 + PACE // 2, len(acts) + 1, PACE):
         if origin:
             converge(host, origin)
-        assert run(host, "kill", number, request) is None, acts[number - 1]
+        survived = run(host, "kill", number, request)
+        # Systemd is asked until it has settled, so a run may have an act or two fewer than another.
+        assert survived is None or number > len(survived["acts"]) > len(acts) - 10, acts[number - 1]
         about = f"killed at {number}: {acts[number - 1]}"
         if number % 2:
             converge(host, request)
