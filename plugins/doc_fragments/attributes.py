@@ -33,7 +33,19 @@ attributes:
 
     # Modules that change the host.
     RESOURCE = r"""
-options: {}
+options:
+  confirm_timeout:
+    description:
+      - Put the change on trial. The host makes it, and takes all of it back by itself unless the controller confirms
+        within this many seconds, over a new connection, that the host can still be reached. The task does that
+        by itself.
+      - Nothing that outlives a reboot is written before the confirmation.
+      - Needed for a change that touches the interface or the route by which the SSH connection of the run comes, or
+        the host's default route, and for a forward that takes the port of the SSH server. Without it such a change is
+        refused (RV(ignore:error=lockout)).
+      - From 5 to 86400. Allow for the time that a connection takes to be made.
+      - Cannot be used with C(async).
+    type: int
 attributes:
   check_mode:
     support: full

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import traceback
 from typing import Any, Callable
 
@@ -16,9 +17,12 @@ from ansible.module_utils.common.respawn import has_respawned, probe_interpreter
 from . import host_copy, preflight  # pylint: disable=unused-import  # noqa: F401
 from .desired.names import where
 from .engine import Request, converge
-from .errors import NetnsError
+from .errors import InvalidOption, NetnsError
 
 STATE = dict(type="str", default="present", choices=["present", "absent"])
+CONFIRM_TIMEOUT = dict(type="int")
+#: Seconds: no connection is made in less, and after a day nobody waits any more.
+_SHORTEST, _LONGEST = 5, 86400
 
 #: Where a distribution's python3-pyroute2 lives, when Ansible runs by another interpreter.
 _SYSTEM_PYTHONS = ["/usr/libexec/platform-python", "/usr/bin/python3", "/usr/local/bin/python3"]
@@ -32,7 +36,7 @@ def resource_module(options: dict[str, Any], identity: tuple[str, ...] = ("name"
     for name in required:
         spec[name]["required"] = False
     module = AnsibleModule(
-        dict(spec, state=state),
+        dict(spec, state=state, confirm_timeout=CONFIRM_TIMEOUT),
         supports_check_mode=True,
         required_if=[("state", choice, required) for choice in state["choices"] if required and choice != "absent"],
     )
@@ -50,7 +54,25 @@ def find_pyroute2() -> None:
 
 def run(module: AnsibleModule, build: Callable[[dict[str, Any]], Request]) -> None:
     """Converge and report. *build* turns the module's parameters into a Request."""
-    report(module, lambda: converge(build(dict(module.params)), module.check_mode).as_dict())
+    params = dict(module.params)
+    timeout = params.pop("confirm_timeout")
+    report(module, lambda: _on_trial(build(params), timeout, module.check_mode)
+           if timeout is not None else converge(build(params), module.check_mode).as_dict())
+
+
+def _on_trial(request: Request, timeout: int, check_mode: bool) -> dict[str, Any]:
+    """Have a watchdog make the change, if there is one to make; the action plugin confirms it."""
+    if not _SHORTEST <= timeout <= _LONGEST:
+        raise InvalidOption("confirm_timeout", timeout, f"is not from {_SHORTEST} to {_LONGEST} seconds")
+    request = dataclasses.replace(request, confirm_timeout=timeout)
+    foreseen = converge(request, check_mode=True)
+    if check_mode:
+        return foreseen.as_dict()
+    if not foreseen.changes:
+        return converge(request, check_mode=False).as_dict()
+    from .confirmation import arm  # pylint: disable=import-outside-toplevel  # few runs need it
+
+    return {**foreseen.as_dict(), "confirm": {"id": arm(request), "timeout": timeout}}
 
 
 def report(module: AnsibleModule, work: Callable[[], dict[str, Any]]) -> None:

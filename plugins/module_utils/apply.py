@@ -72,7 +72,7 @@ class Journal:
         if now != change.before:
             self._note(replace(change, after=now), along)
 
-    def failed(self, reason: str) -> StepFailed:
+    def failed(self, reason: str, kind: type[StepFailed] = StepFailed) -> StepFailed:
         """Undo everything, and say so after the first line of *reason*; what follows is a service's journal."""
         trouble = self.undo()
         outcome = (
@@ -81,7 +81,7 @@ class Journal:
             else "Everything was undone; the host is as before"
         )
         first, newline, rest = reason.partition("\n")
-        return StepFailed(f"{first}. {outcome}{newline}{rest}")
+        return kind(f"{first}. {outcome}{newline}{rest}")
 
     def undo(self) -> list[str]:
         """Undo everything, last step first; returns what could not be undone."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from . import preflight
 from .apply import Journal
@@ -20,7 +20,7 @@ from .desired.names import HOST, check_identity, where
 from .desired.netns import timeout
 from .desired.state import State
 from .doors import conntrack
-from .errors import Clash, NetnsError, SystemRefused
+from .errors import Clash, NetnsError, NotConfirmed, SystemRefused
 from .host_program import interpreter, source
 from .ledger import Ledger, LedgerFile, Owner
 from .lock import Lock
@@ -30,7 +30,7 @@ from .objects.link_route import LinkRoute
 from .objects.namespace import LEFTOVER, STACKED, Namespace
 from .objects.nft_table import NftTable
 from .objects.policy_rule import PolicyRule
-from .objects.running_service import RunningService
+from .objects.running_service import STOPPED, RunningService
 from .objects.sysctl import Sysctl
 from .objects.text_file import TextFile
 from .objects.veth_pair import NOWHERE, VethPair
@@ -41,12 +41,19 @@ from .services import check_services, check_units, look_around
 from .snapshot import Snapshot
 from .system import System
 
+Hold = Callable[[], None]
 
-def converge(request: Request, check_mode: bool, system: Optional[System] = None) -> Result:
+
+def converge(
+    request: Request, check_mode: bool, system: Optional[System] = None, hold: Optional[Hold] = None
+) -> Result:
     """Bring the host to what *request* says, or with *check_mode* only say what that would take.
 
-    Raises a NetnsError: InvalidOption, MissingDependency or Clash before anything is touched, StepFailed after
-    everything was undone.
+    *hold* is called when all is in place that does not outlive a reboot, and before anything else is: it returns when
+    that is confirmed, and raises NotConfirmed if it is not.
+
+    Raises a NetnsError: InvalidOption, MissingDependency, Clash or Lockout before anything is touched, StepFailed
+    after everything was undone.
     """
     if request.absent and request.single:
         check_identity(request.identity)
@@ -61,7 +68,7 @@ def converge(request: Request, check_mode: bool, system: Optional[System] = None
             result = Result(run.plan(Snapshot(system)), warnings + run.warnings + run.rulesets.warnings)
             run.check_feasible(result.changes, really=not check_mode)
             if not check_mode:
-                result.warnings += run.carry_out(result.changes)
+                result.warnings += run.carry_out(result.changes, hold)
             return result
     finally:
         system.close()
@@ -342,6 +349,14 @@ class _Run:
         check_units(self.state, steps, self.system, self.request.single)
         if any(isinstance(change.item, Namespace) and change.after for change in steps):
             preflight.check_run_netns(self.system, really)
+        if self.request.confirm_timeout is None:
+            held = [item for owner in self._before() for item in owner.forwards]
+            new = [item for item in self.state.forwards if item.netns == HOST and item not in held]
+            preflight.check_lockout(self.system, changes, new)
+
+    def _before(self) -> list[State]:
+        """What all owners wanted until now."""
+        return [owner.state for owner in (*self.others.values(), *([self.old] if self.old else []))]
 
     # -- apply --
 
@@ -351,7 +366,7 @@ class _Run:
         self.system.mounts.sweep()
         self.ledger.sweep(self.system)
 
-    def carry_out(self, changes: list[Change]) -> list[str]:
+    def carry_out(self, changes: list[Change], hold: Optional[Hold] = None) -> list[str]:
         """Do it, verify it, remember it; on failure the ledger, too, is as before. Returns warnings."""
         if not changes:
             if not self.foreign_owner:
@@ -361,12 +376,19 @@ class _Run:
         previous = set(self.old.objects) if self.old else set()
         try:
             self._intend(changes, previous)
+            rest = changes
+            if hold:
+                self._carry_out_until_reboot(journal, changes)
+                hold()
+                rest = list(filter(_lasting, changes))
             self._save(journal)
-            journal.carry_out(changes)
+            journal.carry_out(rest)
             self._note_originals(journal.originals)
             journal.settle(lambda: self.plan(Snapshot(self.system), verifying=True), changes)
             self._remember(changes, journal.originals, previous)
             self._save(journal)
+        except NotConfirmed as error:
+            raise journal.failed(str(error), NotConfirmed) from None
         except (SystemRefused, OSError) as error:
             raise journal.failed(f"looking at what came of it failed: {error}") from error
         except BaseException:
@@ -379,6 +401,15 @@ class _Run:
             except (NetnsError, OSError) as error:
                 warnings.append(f"all was done, but not what follows: {error}")
         return warnings
+
+    def _carry_out_until_reboot(self, journal: Journal, changes: list[Change]) -> None:
+        """All that is gone after a reboot, and so can be tried: not even the ledger knows of it."""
+        tried = [change for change in changes if not _lasting(change)]
+        journal.carry_out(tried)
+        journal.settle(
+            lambda: [change for change in self.plan(Snapshot(self.system), verifying=True) if not _lasting(change)],
+            tried,
+        )
 
     def _intend(self, changes: list[Change], previous: set[KernelObject]) -> None:
         """Before the first change: whatever is about to be made is written down as ours."""
@@ -489,7 +520,7 @@ class _Run:
 
     def _forget_stale_flows(self, changes: list[Change]) -> None:
         """Flows that were translated by what held before and no longer does."""
-        before = [owner.state for owner in (*self.others.values(), *([self.old] if self.old else []))]
+        before = self._before()
         after = [owner.state for owner in self.ledger.owners.values()]
         for change in changes:
             netns = change.item.netns_names[0] if isinstance(change.item, NftTable) else None
@@ -506,6 +537,12 @@ class _Run:
             doomed = stale_flows(conntrack.flows(netns), local, sides[0], sides[1])
             if doomed:
                 conntrack.forget(netns, doomed)
+
+
+def _lasting(change: Change) -> bool:
+    """Whether a change outlives a reboot: files, units, and what is started by them. A service that ends does so
+    along with its namespace."""
+    return change.item.PERSISTENT and not (isinstance(change.item, RunningService) and change.after in (None, STOPPED))
 
 
 def _merge(old: Any, new: Any) -> Any:

@@ -62,3 +62,15 @@ class StepFailed(NetnsError):
     """Applying a plan failed; ``str()`` says at which step, why, and whether all of it was undone."""
 
     kind = "step_failed"
+
+
+class Lockout(NetnsError):
+    """A change could cut off the host that it is made on. Nothing has been touched."""
+
+    kind = "lockout"
+
+
+class NotConfirmed(StepFailed):
+    """Nobody confirmed a change in time over a new connection; ``str()`` says whether all of it was undone."""
+
+    kind = "not_confirmed"

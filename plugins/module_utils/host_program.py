@@ -14,9 +14,9 @@ from .compile.persistence import PACKAGE
 from .errors import SystemRefused
 
 if TYPE_CHECKING:
-    from . import host_command  # noqa: F401  # not used here, but by this Ansible knows that it has to come along
+    from . import host_command, watchdog  # noqa: F401  # not used here, but by this Ansible knows that it has to come along
 
-#: All that host_command imports, directly or not. A test compares it with what the files say.
+#: All that host_command and watchdog import, directly or not. A test compares it with what the files say.
 MODULES: tuple[str, ...] = (
     "apply",
     "compile.firewall",
@@ -29,6 +29,7 @@ MODULES: tuple[str, ...] = (
     "compile.unit_text",
     "compile.veth",
     "compile.wanted",
+    "confirmation",
     "desired.cidr",
     "desired.names",
     "desired.netns",
@@ -56,6 +57,7 @@ MODULES: tuple[str, ...] = (
     "host_program",
     "ledger",
     "lock",
+    "lockout",
     "objects.directory",
     "objects.enablement",
     "objects.kernel_object",
@@ -83,6 +85,7 @@ MODULES: tuple[str, ...] = (
     "services",
     "snapshot",
     "system",
+    "watchdog",
 )
 
 _SYSTEM_PYTHON = "/usr/bin/python3"

@@ -12,12 +12,14 @@ from typing import Callable, Optional
 
 from .compile.wanted import Wanted
 from .desired.names import HOST, where
+from .desired.netns_forward import Forward
 from .desired.state import State, check_forwards
 from .desired.veth import MAIN_TABLE, End, network_of
 from .doors import processes
 from .doors.netlink import ALIAS, ROUTE_PROTOCOL
 from .doors.netlink_messages import Address, Link
-from .errors import Clash, InvalidOption, MissingDependency
+from .errors import Clash, InvalidOption, Lockout, MissingDependency
+from .lockout import Lifeline, dangers, refusal
 from .objects.directory import Directory
 from .objects.kernel_object import KernelObject
 from .objects.link_route import LinkRoute
@@ -379,3 +381,23 @@ def _check_sysctls(state: State, snapshot: Snapshot, single: bool) -> None:
                 raise InvalidOption(
                     option, value, "is not a sysctl of this kernel", "check the spelling with `sysctl -a`"
                 )
+
+
+def check_lockout(system: System, changes: list[Change], new_forwards: list[Forward]) -> None:
+    """Raise Lockout for changes that could end the SSH connection by which this run came, or move the host's default
+    route from under it. Runs that came otherwise, from the console or at boot, have no branch to cut."""
+    if not any(HOST in change.item.netns_names for change in changes):
+        return
+    connection = processes.ssh_connection()
+    route = connection and system.netlink.route_to(HOST, connection.remote, connection.local)
+    if not connection or not route:
+        return
+    names = {link.index: link.name for link in system.netlink.links(HOST)}
+    defaults = [
+        (names.get(item.index, ""), item)
+        for item in system.netlink.routes(HOST)
+        if item.table == MAIN_TABLE and not item.network.prefixlen
+    ]
+    found = dangers(changes, Lifeline(connection, names.get(route.index, ""), route), defaults, new_forwards)
+    if found:
+        raise Lockout(refusal(found))

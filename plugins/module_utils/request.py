@@ -30,6 +30,8 @@ class Request:
     remember: Optional[dict[str, Any]] = None
     #: Leave services alone that do not run: at boot they wait for us.
     services_later: bool = False
+    #: Seconds for somebody to confirm the change over a new connection; None: it needs no confirmation.
+    confirm_timeout: Optional[int] = None
 
 
 @dataclass

@@ -155,6 +155,16 @@ class Netlink:
             ]
         return found
 
+    def route_to(self, netns: str, to: wire.IpAddress, source: wire.IpAddress) -> Optional[wire.Route]:
+        """The entry that a packet of our own from *source* to *to* takes; None if nothing leads there."""
+        try:
+            answers = self._socket(netns).query(wire.RTM_GETROUTE, wire.route_query(to, source))
+        except SystemRefused as error:
+            if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL, errno.ENODEV):
+                return None
+            raise
+        return next((wire.found_route(answer) for answer in answers if answer.kind == wire.RTM_NEWROUTE), None)
+
     def neighbours(self, netns: str) -> list[wire.Neighbour]:
         """The permanent ones, of both families."""
         messages = self._socket(netns).dump(wire.RTM_GETNEIGH, wire.NEIGHBOUR_DUMP)

@@ -32,6 +32,8 @@ RTM_NEWNSID, RTM_GETNSID = 88, 90
 IFF_UP = 1
 IFA_F_NODAD, IFA_F_TEMPORARY, IFA_F_DADFAILED, IFA_F_PERMANENT = 0x02, 0x01, 0x08, 0x80
 RTNH_F_ONLINK = 4
+#: Answer with the entry of the table, not with the route to the one address (Linux 4.13).
+RTM_F_FIB_MATCH = 0x2000
 FIB_RULE_INVERT, FR_ACT_TO_TBL, FR_ACT_GOTO = 2, 1, 2
 RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW = 1, 6, 7, 8, 9
 RT_SCOPE_LINK, RT_SCOPE_NOWHERE = 253, 255
@@ -227,6 +229,26 @@ def neighbour(message: Message) -> Optional[Neighbour]:
 
 def route_dump(family: int) -> bytes:
     return struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def route_query(to: IpAddress, source: IpAddress) -> bytes:
+    """Which entry of which table a packet would take (RTM_F_FIB_MATCH)."""
+    family = socket.AF_INET6 if to.version == 6 else socket.AF_INET
+    body = struct.pack("=BBBBBBBBI", family, to.max_prefixlen, to.max_prefixlen, 0, 0, 0, 0, 0, RTM_F_FIB_MATCH)
+    for kind, address in ((1, to), (2, source)):
+        body += struct.pack("=HH", 4 + len(address.packed), kind) + address.packed
+    return body
+
+
+@understood
+def found_route(message: Message) -> Optional[Route]:
+    """The answer to route_query(), the kernel's own routes included; None if nothing leads there."""
+    family, length, _src, _tos, table, protocol, _scope, kind, _flags = struct.unpack_from("=BBBBBBBBI", message.body)
+    found = attributes(message.body, 12)
+    hop = next(_next_hops(found[9]), (0, 0, {})) if 9 in found else (0, _number(found.get(4)), found)
+    network = ipaddress.ip_network((found.get(1) or bytes(4 if family == socket.AF_INET else 16), length))
+    table, metric = _number(found.get(15)) or table, _number(found.get(6))
+    return Route(network, table, metric, kind, _address(hop[2].get(5)), hop[1], None, False, protocol)
 
 
 @understood

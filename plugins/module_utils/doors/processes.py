@@ -5,17 +5,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Collection, Iterable
 from typing import NamedTuple, Optional
 
 from ..errors import SystemRefused
 from .in_namespace import RUN_NETNS
+from .netlink_messages import IpAddress
 
 #: As many symbolic links as the kernel follows.
 _MOST_LINKS = 40
+#: Far more than there are between sshd and a module.
+_MOST_ANCESTORS = 64
 
 
 class Process(NamedTuple):
@@ -30,6 +35,67 @@ class Process(NamedTuple):
     def __str__(self) -> str:
         unit = f", unit {self.unit}" if self.unit else ""
         return f"{self.pid} ({self.command}{unit}{', holds it open' if self.holds else ''})"
+
+
+class SshConnection(NamedTuple):
+    """The connection by which a run came: the client's address and port, and sshd's."""
+
+    remote: IpAddress
+    remote_port: int
+    local: IpAddress
+    port: int
+
+
+def ssh_connection() -> Optional[SshConnection]:
+    """From what sshd put into the environment of its child, which is one of our ancestors: sudo does not pass it on.
+    None where the run did not come by SSH."""
+    pid = str(os.getpid())
+    for _generation in range(_MOST_ANCESTORS):
+        found = parse_ssh_connection(_environment(pid))
+        parent = _parent(pid)
+        if found or parent in ("0", ""):
+            return found
+        pid = parent
+    return None
+
+
+def parse_ssh_connection(environment: bytes) -> Optional[SshConnection]:
+    """*environment* is as in /proc/PID/environ."""
+    line = next((line for line in environment.split(b"\0") if line.startswith(b"SSH_CONNECTION=")), b"")
+    words = line.decode("ascii", "replace").partition("=")[2].split()
+    try:
+        remote, remote_port, local, port = words
+        ends = [ipaddress.ip_address(address.partition("%")[0]) for address in (remote, local)]
+        return SshConnection(ends[0], int(remote_port), ends[1], int(port))
+    except ValueError:
+        return None
+
+
+def _environment(pid: str) -> bytes:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as stream:
+            return stream.read()
+    except OSError:
+        return b""
+
+
+def _parent(pid: str) -> str:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+            return stream.read().rpartition(")")[2].split()[1]
+    except (OSError, IndexError):
+        return ""
+
+
+def start(command: list[str], log: str) -> None:
+    """Run a program that puts itself into the background; what it says from then on goes to the file *log*."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        subprocess.run(  # pylint: disable=ansible-bad-function  # there is no AnsibleModule down here
+            command, check=False, stdin=subprocess.DEVNULL, stdout=handle, stderr=handle
+        )
+    finally:
+        os.close(handle)
 
 
 def inside(identities: Iterable[str]) -> dict[str, list[Process]]:

@@ -217,6 +217,11 @@ class Systemd:
         if units:
             self._run(["systemctl", "--no-block", verb, "--", *units])
 
+    def run_apart(self, unit: str, command: list[str]) -> None:
+        """Start a process in a unit of its own, which is forgotten when it ends. Memory pressure does not end it."""
+        options = ["--quiet", "--collect", f"--unit={unit}", "--property=OOMScoreAdjust=-1000"]
+        self._run(["systemd-run", *options, "--", *command])
+
     def stopping(self) -> bool:
         """True while the system shuts down."""
         return self._call(["systemctl", "is-system-running"]).stdout.strip() == "stopping"
