@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from .compile.persistence import PACKAGE
 from .doors import processes
-from .errors import Clash, InvalidOption, SystemRefused
+from .errors import Clash, NotConfirmed, SystemRefused
 from .host_program import interpreter, source
 from .request import Request
 from .system import System
@@ -67,10 +68,13 @@ def arm(request: Request) -> str:
 
 def confirm(name: str) -> dict[str, Any]:
     """Say that the host can be reached; returns what came of the trial, as a module reports it. ``again``: this was
-    not a new connection. Raises InvalidOption for a trial that there is not."""
+    not a new connection. Raises NotConfirmed for a trial that there is not."""
     folder = f"{FOLDER}/{name}"
     if os.path.basename(name) != name or not os.path.isdir(folder):
-        raise InvalidOption("id", name, "is no change that waits to be confirmed on this host")
+        raise NotConfirmed(
+            f"there is no change {name} that waits to be confirmed on this host; if the host has rebooted meanwhile, "
+            "nothing of it was kept"
+        )
     answer: Optional[dict[str, Any]] = None
     caller = _call(folder, 0.0)
     if caller is not None:
@@ -87,6 +91,8 @@ def confirm(name: str) -> dict[str, Any]:
         )
     if "again" not in answer:
         shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another one may be on trial
+            os.rmdir(FOLDER)
     return answer
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Callable, Optional
 
 from . import preflight
@@ -380,7 +381,11 @@ class _Run:
             if hold:
                 self._carry_out_until_reboot(journal, changes)
                 hold()
-                rest = list(filter(_lasting, changes))
+                rest = [
+                    replace(change, before=STOPPED) if change.after is None and not _lasting(change) else change
+                    for change in changes
+                    if change.item.PERSISTENT
+                ]
             self._save(journal)
             journal.carry_out(rest)
             self._note_originals(journal.originals)
@@ -404,7 +409,11 @@ class _Run:
 
     def _carry_out_until_reboot(self, journal: Journal, changes: list[Change]) -> None:
         """All that is gone after a reboot, and so can be tried: not even the ledger knows of it."""
-        tried = [change for change in changes if not _lasting(change)]
+        tried = [
+            replace(change, after=STOPPED) if isinstance(change.item, RunningService) else change
+            for change in changes
+            if not _lasting(change)
+        ]
         journal.carry_out(tried)
         journal.settle(
             lambda: [change for change in self.plan(Snapshot(self.system), verifying=True) if not _lasting(change)],
@@ -541,8 +550,12 @@ class _Run:
 
 def _lasting(change: Change) -> bool:
     """Whether a change outlives a reboot: files, units, and what is started by them. A service that ends does so
-    along with its namespace."""
-    return change.item.PERSISTENT and not (isinstance(change.item, RunningService) and change.after in (None, STOPPED))
+    before its namespace."""
+    return change.item.PERSISTENT and not (
+        isinstance(change.item, RunningService)
+        and change.after in (None, STOPPED)
+        and change.before not in (None, STOPPED)
+    )
 
 
 def _merge(old: Any, new: Any) -> Any:

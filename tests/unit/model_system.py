@@ -395,6 +395,7 @@ def inside(kernel):
         mock.patch.object(processes, "inside", lambda names: {name: kernel.processes.get(name, []) for name in names}),
         mock.patch.object(processes, "living", lambda name: kernel.processes.get(name, [])),
         mock.patch.object(processes, "end", lambda name, timeout, stopping: kernel.processes.pop(name, None)),
+        mock.patch.object(processes, "ssh_connection", lambda: None),
         mock.patch.object(conntrack, "flows", lambda netns: list(kernel.flows.get(netns, ()))),
         mock.patch.object(conntrack, "forget", forget),
     )
@@ -409,9 +410,9 @@ def topology(options, name="default", absent=False):
     return engine.Request(owner=f"topology {name}", options={} if absent else options, absent=absent)
 
 
-def converge(kernel, request, check_mode=False):
+def converge(kernel, request, check_mode=False, hold=None):
     with inside(kernel):
-        return engine.converge(request, check_mode, ModelSystem(kernel))
+        return engine.converge(request, check_mode, ModelSystem(kernel), hold)
 
 
 def uplinked(force_forwarding=True):

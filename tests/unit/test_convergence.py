@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-from ansible_collections.linuxnet.netns.plugins.module_utils.errors import NetnsError, StepFailed
+from ansible_collections.linuxnet.netns.plugins.module_utils.errors import NetnsError, NotConfirmed, StepFailed
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from model_system import converge, topology, uplinked
@@ -168,3 +168,38 @@ def test_two_topologies_do_not_disturb_each_other(kernel, first, second):
     assert kernel.picture(ledger=False) == alone
     converge(kernel, topology(first, "one", absent=True))
     assert kernel.picture() == before
+
+
+@few
+@given(kernels, topologies(), topologies(), st.booleans())
+def test_nothing_that_outlives_a_reboot_is_written_before_the_confirmation(kernel, first, second, absent):
+    """And what is confirmed then is what would have been done without asking."""
+    converge(kernel, topology(first))
+    direct, files = copy.deepcopy(kernel), lasting(kernel)
+    asked = []
+    predicted = converge(direct, topology(second, absent=absent))
+    done = converge(kernel, topology(second, absent=absent), hold=lambda: asked.append(lasting(kernel)))
+    assert asked == ([files] if done.changes else [])
+    assert done.as_dict() == predicted.as_dict()
+    assert kernel.picture() == direct.picture()
+
+
+@few
+@given(kernels, topologies(), topologies(), st.booleans())
+def test_what_nobody_confirms_is_undone(kernel, first, second, absent):
+    def hold():
+        raise NotConfirmed("nobody came")
+
+    converge(kernel, topology(first))
+    before = worthwhile(kernel.picture())
+    if not converge(copy.deepcopy(kernel), topology(second, absent=absent)).changes:
+        return
+    with pytest.raises(NotConfirmed, match="nobody came. Everything was undone; the host is as before"):
+        converge(kernel, topology(second, absent=absent), hold=hold)
+    assert worthwhile(kernel.picture()) == before
+
+
+def lasting(kernel):
+    """What a reboot leaves: files, and which units start by themselves."""
+    picture = kernel.picture()
+    return picture["files"], {name for name, (enabled, _place) in picture["units"].items() if enabled}
