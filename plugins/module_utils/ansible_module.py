@@ -56,8 +56,14 @@ def run(module: AnsibleModule, build: Callable[[dict[str, Any]], Request]) -> No
     """Converge and report. *build* turns the module's parameters into a Request."""
     params = dict(module.params)
     timeout = params.pop("confirm_timeout")
-    report(module, lambda: _on_trial(build(params), timeout, module.check_mode)
-           if timeout is not None else converge(build(params), module.check_mode).as_dict())
+    report(
+        module,
+        lambda: (
+            _on_trial(build(params), timeout, module.check_mode)
+            if timeout is not None
+            else converge(build(params), module.check_mode).as_dict()
+        ),
+    )
 
 
 def _on_trial(request: Request, timeout: int, check_mode: bool) -> dict[str, Any]:

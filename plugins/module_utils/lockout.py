@@ -9,7 +9,6 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-
 from .desired.cidr import Address
 from .desired.names import HOST
 from .desired.netns_forward import Forward
@@ -47,7 +46,9 @@ def dangers(
 ) -> list[str]:
     """What speaks against *changes*, in words. *default_routes* are those of the host's main table, with their links;
     *new_forwards* those on the host that did not hold before."""
-    defaults = {route.network.version: (link, route) for link, route in sorted(default_routes, key=_rank, reverse=True)}
+    defaults: dict[int, tuple[str, wire.Route]] = {}
+    for link, route in sorted(default_routes, key=_rank, reverse=True):
+        defaults[route.network.version] = (link, route)
     found = []
     for change in changes:
         if HOST in change.item.netns_names:

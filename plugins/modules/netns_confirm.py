@@ -26,7 +26,7 @@ attributes:
     support: none
 options:
   id:
-    description: Name of the trial, as RV(linuxnet.netns.netns_topology#module:confirm) has it.
+    description: Name of the trial, which is that of a folder in C(/run/linuxnet-netns).
     type: str
     required: true
 requirements:

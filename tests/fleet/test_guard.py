@@ -53,7 +53,8 @@ CUTS = {
         veths=[pair()], forwards=[{"name": "ssh", "port": "22", "to_address": "10.66.0.2"}]
     ),
     "a forward of a range with it": topology(
-        veths=[pair()], forwards=[{"name": "all", "port": "20-30", "to_address": "10.66.0.2", "in_interface": ["mgmt0"]}]
+        veths=[pair()],
+        forwards=[{"name": "all", "port": "20-30", "to_address": "10.66.0.2", "in_interface": ["mgmt0"]}],
     ),
 }
 #: The same kinds of things, but harmless.
@@ -93,7 +94,12 @@ def test_what_could_cut_the_host_off_is_refused(host, user):
     host.ssh(f"ip route replace default via {GATEWAY4} metric 100; ip route delete default metric 0")
     before = host.snapshot()
     tasks = [
-        {"name": f"{what}, check {check}", "linuxnet.netns.netns_topology": cut, "ignore_errors": True, "check_mode": check}
+        {
+            "name": f"{what}, check {check}",
+            "linuxnet.netns.netns_topology": cut,
+            "ignore_errors": True,
+            "check_mode": check,
+        }
         for what, cut in CUTS.items()
         for check in (True, False)
     ]
@@ -153,7 +159,7 @@ def test_a_change_on_trial_is_confirmed_over_a_new_connection(host, way):
 WATCH = """
 while :; do
     ip route get %s | grep -q cut0 && echo cut
-    find /etc/netns /var/lib/linuxnet-netns /usr/local/lib/linuxnet-netns /etc/systemd/system -name '*netns*' 2>/dev/null
+    find /etc/netns /var/lib /usr/local /etc/systemd/system -name '*netns*' 2>/dev/null
     ls -d /etc/netns/cut 2>/dev/null
     sleep 0.2
 done > /run/watched

@@ -43,7 +43,9 @@ NEAR = Lifeline(
 )
 #: The controller is somewhere behind the default route.
 FAR = Lifeline(
-    SshConnection(ADDRESS("203.0.113.9"), 40000, ADDRESS("192.0.2.10"), 22), "eth0", route("0.0.0.0/0", "192.0.2.1", 100)
+    SshConnection(ADDRESS("203.0.113.9"), 40000, ADDRESS("192.0.2.10"), 22),
+    "eth0",
+    route("0.0.0.0/0", "192.0.2.1", 100),
 )
 FAR6 = Lifeline(
     SshConnection(ADDRESS("2001:db8:9::9"), 40000, ADDRESS("2001:db8::10"), 22),
