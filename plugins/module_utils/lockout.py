@@ -1,7 +1,7 @@
 # Copyright: linuxnet.netns contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Which changes could cut the branch that a run sits on: the SSH connection it came by, and the default routes. Pure."""
+"""Which changes could cut the branch a run sits on: the SSH connection it came by, and the default routes. Pure."""
 
 from __future__ import annotations
 
