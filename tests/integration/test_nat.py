@@ -10,7 +10,7 @@ that has not become a router for anything else.
 from __future__ import annotations
 
 import pytest
-from harness import CLIENT4, CLIENT6, MGMT4, MGMT6, SERVER4, SERVER6, SERVER_PORT, UPLINK4, UPLINK6
+from harness import CLIENT4, CLIENT6, MGMT4, MGMT6, SERVER4, SERVER6, SERVER_PORT, UPLINK4, UPLINK6, Behind, NoAnswer
 
 # Everything that turns the whole host into a router.
 GLOBAL_SWITCHES = (
@@ -275,3 +275,49 @@ def test_a_namespace_as_the_router(world):
 
     host.apply("netns_nat", name="inner", netns="gw", state="absent")
     host.assert_same(before, "absent left something behind")
+
+
+# --- flows that are tracked -------------------------------------------------------------------------------------------
+
+
+def test_a_changed_nat_takes_its_udp_flows_along_within_a_packet(routed):
+    """And only its own: another namespace's and a forward's go on."""
+    host, app = routed.host, routed.app
+    other = Behind(host, "other", 2).build()
+    host.ip("address add 192.0.2.77/32 dev eth0")
+    routed.internet.serve(SERVER4, 7003, proto="udp")
+    host.module("netns_nat", **app.nat())
+    host.module("netns_nat", **other.nat("other"))
+    host.module("netns_forward", name="web", port="10105", to_address=app.address4)
+    app.serve(10105)
+    flow, others = app.ns.flow(SERVER4, 7003), other.ns.flow(SERVER4, 7003)
+    inward = routed.internet.connect(UPLINK4, 10105, source=CLIENT4)
+    assert flow.ask().seen == UPLINK4
+    unmoved = others.ask()
+    assert inward.echo()
+
+    host.module("netns_nat", name="out", source=[app.net4], to_address="192.0.2.77")
+    assert flow.ask().seen == "192.0.2.77"
+    host.module("netns_nat", name="out", state="absent")
+    with pytest.raises(NoAnswer):
+        flow.ask(timeout=0.6)
+    host.module("netns_nat", **app.nat())
+    assert flow.ask().seen == UPLINK4
+    assert others.ask() == unmoved
+    assert inward.echo()
+    for name in ("out", "other"):
+        host.module("netns_nat", name=name, state="absent")
+    host.module("netns_forward", name="web", state="absent")
+
+
+def test_a_connection_lives_while_another_nat_says_the_same(routed):
+    """Renamed, narrowed to what is used, moved into a topology: nothing differs for who is connected."""
+    host, app = routed.host, routed.app
+    host.module("netns_nat", **app.nat())
+    out = app.ns.connect(SERVER4, SERVER_PORT)
+    assert out.echo()
+    host.module("netns_nat", **app.nat("renamed"))
+    host.module("netns_nat", name="out", state="absent")
+    host.module("netns_nat", name="renamed", source=[app.address4, app.address6])
+    assert out.echo()
+    host.module("netns_nat", name="renamed", state="absent")

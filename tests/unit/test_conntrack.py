@@ -43,7 +43,7 @@ def test_a_translated_flow():
         attribute(12, b"idid"),
         attribute(18, struct.pack(">H", 9)),
     )
-    assert found[:8] == (
+    assert found[:9] == (
         4,
         "udp",
         ipaddress.ip_address("198.51.100.7"),
@@ -51,6 +51,7 @@ def test_a_translated_flow():
         10105,
         ipaddress.ip_address("10.0.0.2"),
         80,
+        ipaddress.ip_address("198.51.100.7"),
         0x1A0,
     )
     assert found.status & conntrack.IPS_DST_NAT and not found.status & conntrack.IPS_SRC_NAT

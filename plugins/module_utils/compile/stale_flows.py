@@ -25,7 +25,6 @@ def stale_flows(
 ) -> list[Flow]:
     """Flows to forget. *local* are the namespace's own addresses; *before* and *after* hold its (forwards, NATs)."""
     old_forwards, new_forwards = _by_protocol(before[0]), _by_protocol(after[0])
-    dropped_nat = [nat for nat in before[1] if nat not in after[1]]
     return [
         flow
         for flow in flows
@@ -35,7 +34,7 @@ def stale_flows(
             old_forwards.get((flow.version, flow.protocol), ()),
             new_forwards.get((flow.version, flow.protocol), ()),
         )
-        or _wrong_source(flow, dropped_nat)
+        or _wrong_source(flow, local, before[1], after[1], new_forwards.get((flow.version, flow.protocol), ()))
     ]
 
 
@@ -76,7 +75,36 @@ def _delivers(forward: Forward, flow: Flow) -> bool:
     )
 
 
-def _wrong_source(flow: Flow, dropped: Sequence[Nat]) -> bool:
-    return bool(flow.status & IPS_SRC_NAT) and any(
-        flow.source in network for nat in dropped for network in nat.source if network.version == flow.version
+def _wrong_source(
+    flow: Flow,
+    local: set[cidr.Address],
+    old: Sequence[Nat],
+    new: Sequence[Nat],
+    forwards: Sequence[Forward],
+) -> bool:
+    before, after = ([nat for nat in nats if _leaves_by(nat, flow)] for nats in (old, new))
+    if not flow.status & IPS_SRC_NAT:
+        # Datagrams that went out before there was a NAT would go on under an address that nobody can answer to.
+        inward = flow.destination in local or flow.destination.is_loopback or flow.status & IPS_DST_NAT
+        return flow.protocol == "udp" and not inward and bool(after) and not before
+    if flow.status & IPS_DST_NAT and any(_takes(item, flow, local) and _delivers(item, flow) for item in forwards):
+        return False  # a namespace that reaches itself by its forward, which hides it, whatever NAT there is
+    kept = [nat for nat in after if _hides(nat, flow, local)]
+    return bool(before) and not any(
+        not nat.out_interface or nat.out_interface == was.out_interface for nat in kept for was in before
     )
+
+
+def _leaves_by(nat: Nat, flow: Flow) -> bool:
+    """Whether a flow is one of a NAT's, if it leaves through an interface of its."""
+    return any(flow.source in network for network in nat.source if network.version == flow.version) and not any(
+        flow.answers in network for network in nat.exclude if network.version == flow.version
+    )
+
+
+def _hides(nat: Nat, flow: Flow, local: set[cidr.Address]) -> bool:
+    """Whether a NAT gives a flow the address that it has."""
+    if nat.to_address is None:
+        return flow.answers_to in local
+    first, last = nat.to_address
+    return first.version == flow.version and int(first) <= int(flow.answers_to) <= int(last)

@@ -24,7 +24,7 @@ PROTOCOLS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp", socket.IPPROT
 
 
 class Flow(NamedTuple):
-    """A tracked flow: as it began (source, destination, its port) and who answers (address, port).
+    """A tracked flow: as it began (source, destination, its port), who answers (address, port), and to whom.
 
     ``key`` is what the kernel wants to hear to forget it.
     """
@@ -36,6 +36,7 @@ class Flow(NamedTuple):
     port: int
     answers: wire.IpAddress
     answers_port: int
+    answers_to: wire.IpAddress
     status: int
     key: bytes
 
@@ -90,7 +91,7 @@ def _flow(message: wire.Message) -> Optional[Flow]:
         if kind in found
     )
     protocol, source, destination, _port, port = original
-    return Flow(source.version, protocol, source, destination, port, reply[1], reply[3], status, key)
+    return Flow(source.version, protocol, source, destination, port, reply[1], reply[3], reply[2], status, key)
 
 
 def _tuple(raw: bytes) -> Optional[tuple[str, wire.IpAddress, wire.IpAddress, int, int]]:
