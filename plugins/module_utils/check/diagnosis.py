@@ -191,7 +191,9 @@ def _somebody_listens(namespaces: Namespaces, question: Question, end: Delivered
         verdict.check("listening", f"echo requests are answered {where(end.netns)}")
         return
     if question.protocol not in SHOWN or packet.port is None:
-        verdict.check("listening", f"cannot tell whether anybody listens for {packet.protocol} {where(end.netns)}", None)
+        verdict.check(
+            "listening", f"cannot tell whether anybody listens for {packet.protocol} {where(end.netns)}", None
+        )
         return
     found = listening(stack.sockets, packet.protocol, packet.destination, packet.port)
     what = f"{packet.protocol} port {packet.port}"
@@ -308,7 +310,15 @@ def _answer(question: Question, journey: Journey, end: Delivered) -> None:
 def _answer_from_beyond(question: Question, journey: Journey, end: Left) -> None:
     """What comes back from outside, through the link by which the connection left."""
     if question.outside:
-        return  # through and out again: whose answer comes which way cannot be told
+        if (end.netns, end.link) == (question.netns, journey.verdict.path[0].link_in) and not end.packet.snat:
+            raise Blocked(
+                "route",
+                "no_route",
+                f"{end.packet} is sent back out through {end.link} {where(end.netns)}: no route leads to {end.packet.destination}, "
+                "and the default route takes it",
+                "see whether the link to its network is there and has its addresses",
+            )
+        return  # through and out again: by which way its answer comes cannot be told
     back = journey.answer_arrives(end.netns, end.link, answer_to(replace(end.packet, in_link="", out_link="")))
     if isinstance(back, Left) or back.netns != question.netns:
         raise _lost(back, where(question.netns))
@@ -346,7 +356,14 @@ def _name(namespaces: Namespaces, question: Question, verdict: Verdict) -> None:
     for server in found.servers:
         inner = Verdict()
         asked = replace(
-            question, to_address=server, to_name="", protocol="udp", port=_DNS_PORT, to_netns=None, source=None, size=None
+            question,
+            to_address=server,
+            to_name="",
+            protocol="udp",
+            port=_DNS_PORT,
+            to_netns=None,
+            source=None,
+            size=None,
         )
         try:
             _connection(namespaces, asked, inner)

@@ -22,7 +22,19 @@ from .tracked_match import Fib, TrackedMatcher, at
 OWN_TABLE = (FAMILY, TABLE)
 _ENDING = ("accept", "drop", "reject", "return")
 #: Statements that neither match nor decide.
-_BESIDE = ("counter", "log", "mangle", "notrack", "dup", "flow", "set", "map", "ct helper", "ct timeout", "ct expectation")
+_BESIDE = (
+    "counter",
+    "log",
+    "mangle",
+    "notrack",
+    "dup",
+    "flow",
+    "set",
+    "map",
+    "ct helper",
+    "ct timeout",
+    "ct expectation",
+)
 TRANSLATING = ("dnat", "snat", "masquerade", "redirect")
 #: The same as targets of iptables.
 _TARGETS = ("DNAT", "SNAT", "MASQUERADE", "REDIRECT")
@@ -120,7 +132,9 @@ class _Walk:
         shown = Rule(chain.family, chain.table, chain.name, rule_text(rule), int(rule.get("handle") or 0))
         sure = True
         for statement in rule.get("expr") or ():
-            ((kind, what),) = statement.items() if isinstance(statement, dict) and len(statement) == 1 else (("", None),)
+            ((kind, what),) = (
+                statement.items() if isinstance(statement, dict) and len(statement) == 1 else (("", None),)
+            )
             if kind in _BESIDE:
                 continue
             if kind == "match":

@@ -339,7 +339,10 @@ class Journey:
         outcome = translation(self._ruleset(stack), hook, packet, _fib(stack, packet))
         if outcome.dropped is not None:
             raise self._blocked(
-                "nat", "foreign_drop", f"{packet} is dropped {where(stack.name)} at {hook}: {outcome.dropped}", "change it"
+                "nat",
+                "foreign_drop",
+                f"{packet} is dropped {where(stack.name)} at {hook}: {outcome.dropped}",
+                "change it",
             )
         if outcome.doubt is not None:
             self._note("nat", f"{where(stack.name)}, {hook}: cannot tell whether this matches: {outcome.doubt}", None)
@@ -419,6 +422,7 @@ class Journey:
         found = answering(self.namespaces, lies.ends, target)
         if found is None:
             self._nobody(stack, link, route, packet, lies.ends, lies.down, lies.beyond)
+            missing_route.check_nearer(stack, route, packet.destination)
             if in_link and not self._answering and leaves_for_good(stack, link, packet, self._require_nat):
                 raise self._blocked(
                     "nat",
@@ -449,9 +453,7 @@ class Journey:
     ) -> None:
         """The next hop is none of those that can be seen: an error unless it may be farther away."""
         target = route.via if route.via is not None else packet.destination
-        failed = any(
-            item.failed and item.address == target and item.index == link.index for item in stack.neighbours
-        )
+        failed = any(item.failed and item.address == target and item.index == link.index for item in stack.neighbours)
         if beyond and not failed:
             return
         for end in (*ends, *down):
@@ -524,9 +526,7 @@ def _of(netns: str) -> str:
 
 def _is_kernels_no(route: wire.FibRoute) -> bool:
     """IPv6 has an unreachable default of its own on some kernels: it means that there is no route."""
-    return (
-        route.type == wire.RTN_UNREACHABLE and route.protocol == wire.RTPROT_KERNEL and not route.network.prefixlen
-    )
+    return route.type == wire.RTN_UNREACHABLE and route.protocol == wire.RTPROT_KERNEL and not route.network.prefixlen
 
 
 def _fib(stack: Stack, packet: Packet) -> Any:

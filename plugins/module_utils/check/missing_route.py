@@ -10,8 +10,8 @@ from typing import Optional
 from ..desired.cidr import Address
 from ..desired.names import HOST, where
 from ..doors.netlink import ALIAS
-from ..doors.netlink_messages import IFA_F_DADFAILED, Link
-from .stack import Namespaces, Stack
+from ..doors.netlink_messages import IFA_F_DADFAILED, FibRoute, Link
+from .stack import Namespaces, Stack, link_at
 from .verdict import Blocked
 
 _TENTATIVE = 0x40
@@ -56,10 +56,22 @@ def explain(namespaces: Namespaces, stack: Stack, destination: Address) -> Block
     )
 
 
+def check_nearer(stack: Stack, route: FibRoute, destination: Address) -> None:
+    """Raises Blocked if a packet leaves by a wider route only because the link where its destination lives is down."""
+    for item in stack.addresses:
+        network = item.address.network
+        if network.version == destination.version and destination in network:
+            link = link_at(stack, item.index)
+            if link is not None and not link.up and network.prefixlen > route.network.prefixlen:
+                raise _down(stack, link)
+
+
 def no_address(namespaces: Namespaces, stack: Stack, version: int) -> Blocked:
     """There is nothing to speak from."""
     waiting = [
-        item for item in stack.addresses if item.address.version == version and item.flags & (_TENTATIVE | IFA_F_DADFAILED)
+        item
+        for item in stack.addresses
+        if item.address.version == version and item.flags & (_TENTATIVE | IFA_F_DADFAILED)
     ]
     if waiting and all(item.address.ip.is_link_local or item in waiting for item in stack.addresses):
         item = waiting[0]

@@ -54,7 +54,5 @@ def objection(stack: Stack, packet: Packet) -> Optional[str]:
 
 
 def _mark(stack: Stack, packet: Packet) -> Optional[int]:
-    valid = any(
-        stack.sysctl(f"net/ipv4/conf/{where}/src_valid_mark") == "1" for where in ("all", packet.in_link)
-    )
+    valid = any(stack.sysctl(f"net/ipv4/conf/{where}/src_valid_mark") == "1" for where in ("all", packet.in_link))
     return packet.mark if valid else 0

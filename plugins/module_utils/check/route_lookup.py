@@ -161,7 +161,9 @@ def chosen_source(route: wire.FibRoute, addresses: Sequence[wire.Address], desti
         ranked = inside or on_link or usable
         return ranked[0].address.ip if ranked else None
     candidates = on_link or usable
-    return max(candidates, key=lambda item: _shared_bits(item.address.ip, destination)).address.ip if candidates else None
+    return (
+        max(candidates, key=lambda item: _shared_bits(item.address.ip, destination)).address.ip if candidates else None
+    )
 
 
 def _can_speak(item: wire.Address, destination: Address) -> bool:
