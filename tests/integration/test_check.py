@@ -581,7 +581,8 @@ def test_bad_options_are_refused(router, options, words):
 def test_a_gateway_out_there_that_does_not_answer(router):
     """Nobody on this host has the address; that it did not answer the last time is in the neighbours' table."""
     router.host.ip("route replace default via 198.51.100.99")
-    question, wire = out()
+    router.internet.serve(CLIENT4, PORT)
+    question, wire = out(CLIENT4, PORT)
     assert not wire(router)
     for _attempt in range(50):
         if "FAILED" in router.host.run("ip", "neighbour", "show", "198.51.100.99"):

@@ -38,6 +38,7 @@ _BESIDE = (
 TRANSLATING = ("dnat", "snat", "masquerade", "redirect")
 #: The same as targets of iptables.
 _TARGETS = ("DNAT", "SNAT", "MASQUERADE", "REDIRECT")
+_WITH_BODY = ("match", "vmap", "jump", "goto")
 _DEEPEST = 32
 
 
@@ -137,7 +138,9 @@ class _Walk:
             )
             if kind in _BESIDE:
                 continue
-            if kind == "match":
+            if kind in _WITH_BODY and not isinstance(what, dict):
+                sure = False
+            elif kind == "match":
                 answer = self.matcher.match(what)
                 if answer is False:
                     return None
@@ -164,23 +167,27 @@ class _Walk:
         if found is None or not sure or any(not certain for _outcome, certain in found):
             self.doubt = self.doubt or shown
             return None
-        for outcome, _certain in found:
-            ((kind, body),) = outcome.items() if isinstance(outcome, dict) else ((str(outcome), None),)
-            return self._act(chain, kind, body, shown, depth)
-        return None
+        if not found:
+            return None
+        outcome = found[0][0]
+        kind = next(iter(outcome), "") if isinstance(outcome, dict) else str(outcome)
+        body = outcome.get(kind) if isinstance(outcome, dict) else None
+        if kind in ("jump", "goto") and not isinstance(body, dict):
+            return None
+        return self._act(chain, kind, body, shown, depth)
 
     def _act(self, chain: Chain, kind: str, what: Any, shown: Rule, depth: int) -> Optional[str]:
         if kind in ("jump", "goto"):
-            target = self.rules.chain(chain, str(what["target"]))
+            target = self.rules.chain(chain, str(what.get("target")))
             ended = self.chain(target, depth + 1) if target is not None else None
             if ended in (None, "return"):
                 return "return" if kind == "goto" else None
             return ended
+        if kind not in (*_ENDING, *TRANSLATING):
+            return None
         if kind in TRANSLATING:
             self.translated = Translation(kind, what, shown, self.matcher)
             return "accept"
-        if kind == "continue":
-            return None
         if kind != "return":
             self.decided = shown
         return kind

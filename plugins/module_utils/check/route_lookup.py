@@ -73,7 +73,8 @@ def lookup(rules: Sequence[wire.Rule], routes: Sequence[wire.FibRoute], flow: Fl
         if rule.action == _NOP or not matches(rule, flow):
             continue
         if rule.action == wire.FR_ACT_GOTO:
-            position = next((place for place, item in enumerate(own) if item.priority >= rule.goto), len(own))
+            # Where there is no rule of that priority (`ip rule` says unresolved), the kernel passes over it.
+            position = next((place for place, item in enumerate(own) if item.priority == rule.goto), position)
         elif rule.action in _REFUSING:
             return Refused(rule)
         elif rule.action == wire.FR_ACT_TO_TBL:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
+from ..errors import SystemRefused
+
 #: Families whose hooks see packets of an IP version.
 _FAMILIES = {4: ("ip", "inet"), 6: ("ip6", "inet")}
 Key = tuple[str, str, str]
@@ -30,6 +32,13 @@ class Ruleset:
     """All tables of one namespace. ``objects`` is the listing, ``sets`` holds its sets and maps by their place."""
 
     def __init__(self, objects: Sequence[Mapping[str, Any]]) -> None:
+        """Raises SystemRefused for what is no listing of nft's."""
+        try:
+            self._read(objects)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise SystemRefused(f"what nft lists cannot be read ({type(error).__name__}: {error})") from None
+
+    def _read(self, objects: Sequence[Mapping[str, Any]]) -> None:
         self.objects = objects
         self.sets: dict[Key, Mapping[str, Any]] = {}
         self._chains: dict[Key, Chain] = {}
