@@ -67,6 +67,8 @@ class Journey:
         self.namespaces = namespaces
         self.verdict = verdict
         self.connections = Connections()
+        #: Set until a packet from outside is in its first namespace: the address that it is to find there.
+        self.expected_here: Optional[Address] = None
         self._size = size
         self._require_nat = require_nat
         self._hops = 0
@@ -121,9 +123,10 @@ class Journey:
         packet = self._translate(stack, "prerouting", packet) if packet.state == NEW else known
         self._martians(stack, packet)
         route = self._input_route(stack, packet)
+        expected, self.expected_here = self.expected_here, None
         local = route.type in (wire.RTN_LOCAL, wire.RTN_ANYCAST, wire.RTN_BROADCAST, wire.RTN_MULTICAST)
         if not local:
-            self._not_meant_for_others(stack, packet, route)
+            self._not_meant_for_others(stack, packet, route, expected)
             self._forwarding(stack, packet)
         self._reverse_path(stack, packet)
         if local:
@@ -136,9 +139,6 @@ class Journey:
         """The answer of somebody outside, who cannot be seen, through the link by which the packet left."""
         self._answering = "answer: "
         return self.arrive(netns, link, answer)
-
-    #: Set while a packet from outside enters its first namespace: the address that it was to find there.
-    expected_here: Optional[Address] = None
 
     # -- stages --
 
@@ -242,9 +242,11 @@ class Journey:
             "systemd-socket-proxyd). route_localnet would open 127.0.0.0/8 to the network",
         )
 
-    def _not_meant_for_others(self, stack: Stack, packet: Packet, route: wire.FibRoute) -> None:
+    def _not_meant_for_others(
+        self, stack: Stack, packet: Packet, route: wire.FibRoute, expected: Optional[Address]
+    ) -> None:
         """A packet from outside that the namespace would send back where it came from: the address is not its own."""
-        if packet.destination == self.expected_here and self._name(stack, route) == packet.in_link:
+        if packet.destination == expected and self._name(stack, route) == packet.in_link:
             raise self._blocked(
                 "address",
                 "address_not_local",
