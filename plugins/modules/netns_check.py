@@ -12,9 +12,9 @@ version_added: 0.1.0
 description:
   - Walks the way of a connection from a namespace, or from outside into one, as the kernel would, and returns the first
     thing that blocks it with a remedy, or the path.
-  - Looked at are the namespaces, links, addresses, policy rules and routes, neighbours, forwarding switches, the reverse
-    path filter, NAT and filter of this collection and of every other nftables table, MTUs, listening sockets, the name
-    servers of a namespace, and the way of the answer.
+  - Looked at are the namespaces, links, addresses, policy rules and routes, neighbours, forwarding switches, the
+    reverse path filter, NAT and filter of this collection and of every other nftables table, MTUs, listening sockets, the
+    name servers of a namespace, and the way of the answer.
   - It decides from what the kernel, nft and files hold. No packet is sent, and nothing is made or changed.
 author:
   - linuxnet.netns contributors (!UNKNOWN)
@@ -39,8 +39,8 @@ options:
     description:
       - Address to reach. When it belongs to a namespace of this host, the walk goes on into that.
       - With O(direction=out), the name of a host is taken as well. Then it is looked for in the hosts file of the
-        namespace, and failing that it is checked that a name server can be reached. Which address the server has for it is not
-        asked, so the walk ends there.
+        namespace, and failing that it is checked that a name server can be reached. Which address the server has for it
+        is not asked, so the walk ends there.
       - With O(direction=in), it defaults to the first address of the interface.
     type: str
   port:
@@ -56,13 +56,13 @@ options:
   source:
     description:
       - With O(direction=out), the address that the process binds to. By default the kernel chooses one.
-      - With O(direction=in), the address of whoever comes. The default is one of a documentation network that stands for
-        anybody, V(203.0.113.1) or V(2001:db8:203::1).
+      - With O(direction=in), the address of whoever comes. The default is one of a documentation network that stands
+        for anybody, V(203.0.113.1) or V(2001:db8:203::1).
     type: str
   in_interface:
     description:
-      - With O(direction=in), the interface through which the connection comes. The default is the one that leads back to
-        O(source).
+      - With O(direction=in), the interface through which the connection comes. The default is the one that leads back
+        to O(source).
     type: str
   out_interface:
     description:
@@ -74,7 +74,8 @@ options:
     type: str
   size:
     description:
-      - Size in bytes, IP header included, of a packet that must not be fragmented. All MTUs of the way are compared with it.
+      - Size in bytes, IP header included, of a packet that must not be fragmented. All MTUs of the way are compared
+        with it.
     type: int
   require_nat:
     description:
@@ -93,10 +94,11 @@ requirements:
   - nft >= 1.0 (package C(nftables)), without which no firewall is looked at
   - Linux >= 5.4
 notes:
-  - What lies beyond the host's interfaces cannot be seen. A connection that leaves without being blocked is RV(ok=true).
+  - What lies beyond the host's interfaces cannot be seen. A connection that leaves without being blocked is
+    RV(ok=true).
   - Only new connections are judged, and those alone that no earlier packet has an entry in conntrack for.
-  - Not looked at are tables of iptables-legacy (RV(certain=false) says that there are some), eBPF and tc, IPsec, VRFs, and the
-    bridge and netdev families of nftables.
+  - Not looked at are tables of iptables-legacy (RV(certain=false) says that there are some), eBPF and tc, IPsec, VRFs,
+    and the bridge and netdev families of nftables.
 seealso:
   - module: linuxnet.netns.netns_info
 """
@@ -161,13 +163,13 @@ cause:
     - V(no_address), V(address_not_local), V(address_tentative) - there is no address to speak from, the address is not
       where it should be, or duplicate address detection keeps it from being used.
     - V(no_route), V(route_blackhole) - there is no route, or one (or a policy rule) that refuses.
-    - V(gateway_not_on_link), V(gateway_unreachable), V(host_unreachable) - the next hop is in no network of its link, or
-      nobody has its address; the same for the destination itself.
+    - V(gateway_not_on_link), V(gateway_unreachable), V(host_unreachable) - the next hop is in no network of its link,
+      or nobody has its address; the same for the destination itself.
     - V(forwarding_off), V(rp_filter), V(route_localnet) - the kernel does not forward from that interface, refuses the
       source there, or drops what comes over a wire for 127.0.0.0/8.
     - V(no_nat) - a private source leaves untranslated.
-    - V(no_forward), V(forward_sources), V(wrong_netns) - nothing takes the port to a namespace, a forward does but not from
-      that source, or the connection ends in another namespace than O(to_netns).
+    - V(no_forward), V(forward_sources), V(wrong_netns) - nothing takes the port to a namespace, a forward does but not
+      from that source, or the connection ends in another namespace than O(to_netns).
     - V(own_filter), V(foreign_drop) - the filter of this collection drops what was not declared, or a table of somebody
       else drops it.
     - V(mtu) - a packet of O(size) does not fit.
@@ -197,8 +199,8 @@ checks:
   contains:
     name:
       description: >-
-        V(netns), V(link), V(address), V(route), V(gateway), V(forwarding), V(rp_filter), V(filter), V(nat), V(forward), V(mtu),
-        V(listening), V(dns) or V(answer).
+        V(netns), V(link), V(address), V(route), V(gateway), V(forwarding), V(rp_filter), V(filter), V(nat), V(forward),
+        V(mtu), V(listening), V(dns) or V(answer).
       type: str
       sample: route
     ok:

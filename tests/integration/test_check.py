@@ -18,7 +18,6 @@ from harness import (
     SERVER4,
     SERVER6,
     SERVER_PORT,
-    STRANGER4,
     UPLINK4,
     UPLINK6,
     Behind,

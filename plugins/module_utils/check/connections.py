@@ -1,7 +1,7 @@
 # Copyright: linuxnet.netns contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What conntrack will know of the connection: how each namespace on the way changed it, to undo that for the answer. Pure."""
+"""What conntrack will know of the connection: how each namespace changed it, to undo that for the answer. Pure."""
 
 from __future__ import annotations
 

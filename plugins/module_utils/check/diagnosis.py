@@ -88,7 +88,7 @@ def _connection(namespaces: Namespaces, question: Question, verdict: Verdict) ->
             raise Blocked(
                 "address",
                 "wrong_netns",
-                f"the connection leaves {where(end.netns)} through {end.link} and does not end {where(question.to_netns)}",
+                f"the connection leaves {where(end.netns)} through {end.link} and is not {where(question.to_netns)}",
                 "see path; look at the address and the routes",
             )
         _answer_from_beyond(question, journey, end)
@@ -214,7 +214,8 @@ def _somebody_listens(namespaces: Namespaces, question: Question, end: Delivered
         raise Blocked(
             "listening",
             "listening_elsewhere",
-            f"whoever listens at {what} {where(end.netns)} does so at {listed(found.other)}, not at {packet.destination}",
+            f"whoever listens at {what} {where(end.netns)} does so at {listed(found.other)}, not at "
+            f"{packet.destination}",
             f"have it listen at {packet.destination}, or at any address",
         )
     for other in (HOST, *namespaces.names()):
@@ -249,8 +250,8 @@ def _no_forward(namespaces: Namespaces, question: Question, end: Delivered) -> B
             return Blocked(
                 "forward",
                 "forward_sources",
-                f"the forward {forward['name']} {where(stack.name)} takes port {packet.port} from {', '.join(sources)} only, "
-                f"not from {packet.source}",
+                f"the forward {forward['name']} {where(stack.name)} takes port {packet.port} from "
+                f"{', '.join(sources)} only, not from {packet.source}",
                 "add the source's network to sources of that netns_forward",
             )
         limited = f"at {', '.join(addresses)} only" if addresses else "not through this interface"
@@ -314,8 +315,8 @@ def _answer_from_beyond(question: Question, journey: Journey, end: Left) -> None
             raise Blocked(
                 "route",
                 "no_route",
-                f"{end.packet} is sent back out through {end.link} {where(end.netns)}: no route leads to {end.packet.destination}, "
-                "and the default route takes it",
+                f"{end.packet} is sent back out through {end.link} {where(end.netns)}: no route leads to "
+                f"{end.packet.destination}, and the default route takes it",
                 "see whether the link to its network is there and has its addresses",
             )
         return  # through and out again: by which way its answer comes cannot be told
@@ -367,9 +368,9 @@ def _name(namespaces: Namespaces, question: Question, verdict: Verdict) -> None:
         )
         try:
             _connection(namespaces, asked, inner)
-        except Blocked as blocked:
-            failures.append((server, blocked))
-            verdict.check("dns", f"name server {server}: {blocked.detail}", False)
+        except Blocked as found_out:
+            failures.append((server, found_out))
+            verdict.check("dns", f"name server {server}: {found_out.detail}", False)
             continue
         verdict.steps += inner.steps
         verdict.certain = verdict.certain and inner.certain
@@ -382,8 +383,8 @@ def _name(namespaces: Namespaces, question: Question, verdict: Verdict) -> None:
         raise Blocked(
             "dns",
             "dns_loopback_nameserver",
-            f"the name server {server} of {found.path} is at a loopback address, and nobody listens there {where(question.netns)}: "
-            "that of the host cannot be reached from a namespace",
+            f"the name server {server} of {found.path} is at a loopback address, and nobody listens there "
+            f"{where(question.netns)}: that of the host cannot be reached from a namespace",
             remedy,
         )
     raise Blocked(

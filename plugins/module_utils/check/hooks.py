@@ -138,9 +138,9 @@ class _Walk:
             )
             if kind in _BESIDE:
                 continue
-            if kind in _WITH_BODY and not isinstance(what, dict):
+            if kind in _WITH_BODY and not isinstance(what, Mapping):
                 sure = False
-            elif kind == "match":
+            elif kind == "match" and isinstance(what, Mapping):
                 answer = self.matcher.match(what)
                 if answer is False:
                     return None

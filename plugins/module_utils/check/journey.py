@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Walking a packet from namespace to namespace, as the kernel would. Pure: it looks at a Namespaces, and sends nothing.
 
-Each stage of a stack is a method, in the kernel's order: routing, the hooks of the firewall, the link. The first one that
-stops the packet raises Blocked.
+Each stage of a stack is a method, in the kernel's order: routing, the hooks of the firewall, the link. The first one
+that stops the packet raises Blocked.
 """
 
 from __future__ import annotations
@@ -429,8 +429,8 @@ class Journey:
                 raise self._blocked(
                     "nat",
                     "no_nat",
-                    f"{packet} leaves {where(stack.name)} through {name} with its private source: nobody out there knows "
-                    "the way back",
+                    f"{packet} leaves {where(stack.name)} through {name} with its private source: nobody out there "
+                    "knows the way back",
                     f"declare netns_nat with source {packet.source} (or its network), or set require_nat: false if the "
                     "network beyond has a route back",
                 )

@@ -27,8 +27,8 @@ def is_private(address: Address) -> bool:
 
 
 def leaves_for_good(stack: Stack, link: Link, packet: Packet, require_nat: Optional[bool]) -> bool:
-    """Whether a forwarded packet leaves with a source to which no answer will come. Where *require_nat* is None, that is
-    a private source on its way to a public destination."""
+    """Whether a forwarded packet leaves with a source to which no answer will come. Where *require_nat* is None, that
+    is a private source on its way to a public destination."""
     if require_nat is False:
         return False
     if any(packet.source in item.address.network for item in stack.addresses if item.index == link.index):

@@ -1,7 +1,7 @@
 # Copyright: linuxnet.netns contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Whether a namespace takes a packet from where it came: rp_filter and martian sources, as in fib_validate_source(). Pure."""
+"""Whether a namespace takes a packet from where it came: rp_filter, martians, as fib_validate_source(). Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Optional
 
 from ..doors import netlink_messages as wire
 from .packet import Packet
-from .route_lookup import Found, Flow, lookup, route_text
+from .route_lookup import Flow, Found, lookup, route_text
 from .stack import Stack, link_at, link_named
 
 _STRICT = 1

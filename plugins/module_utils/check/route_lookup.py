@@ -1,7 +1,7 @@
 # Copyright: linuxnet.netns contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Looking up a route as the kernel does: policy rules in order, in each table the longest prefix, then the metric. Pure."""
+"""Looking up a route as the kernel does: policy rules in order, in tables the longest prefix, then the metric. Pure."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ Answer = Union[Found, Refused, None]
 
 
 def lookup(rules: Sequence[wire.Rule], routes: Sequence[wire.FibRoute], flow: Flow) -> Answer:
-    """The route for a packet; None if there is none. A route that goes nowhere (blackhole and the like) is found too."""
+    """The route for a packet; None if there is none. One that goes nowhere (blackhole and the like) is found too."""
     version = flow.destination.version
     own = sorted((rule for rule in rules if rule.version == version), key=lambda rule: rule.priority)
     if not own:

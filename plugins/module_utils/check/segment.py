@@ -15,8 +15,8 @@ from .stack import Namespaces, link_at
 
 @dataclass
 class Segment:
-    """``ends``: (namespace, link) that hear it; ``beyond``: it goes on to where nobody can look from here; ``down``: links
-    in the way that are down; ``mtu`` the smallest of all."""
+    """``ends``: (namespace, link) that hear it; ``beyond``: it goes on to where nobody can look from here; ``down``:
+    links in the way that are down; ``mtus``: links that it goes into."""
 
     ends: list[tuple[str, Link]] = field(default_factory=list)
     beyond: bool = False
