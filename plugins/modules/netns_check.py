@@ -13,8 +13,8 @@ description:
   - Walks the way of a connection from a namespace, or from outside into one, as the kernel would, and returns the first
     thing that blocks it with a remedy, or the path.
   - Looked at are the namespaces, links, addresses, policy rules and routes, neighbours, forwarding switches, the
-    reverse path filter, NAT and filter of this collection and of every other nftables table, MTUs, listening sockets, the
-    name servers of a namespace, and the way of the answer.
+    reverse path filter, NAT and filter of this collection and of every other nftables table, MTUs, listening sockets,
+    the name servers of a namespace, and the way of the answer.
   - It decides from what the kernel, nft and files hold. No packet is sent, and nothing is made or changed.
 author:
   - linuxnet.netns contributors (!UNKNOWN)

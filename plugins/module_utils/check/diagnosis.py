@@ -88,7 +88,8 @@ def _connection(namespaces: Namespaces, question: Question, verdict: Verdict) ->
             raise Blocked(
                 "address",
                 "wrong_netns",
-                f"the connection leaves {where(end.netns)} through {end.link} and is not {where(question.to_netns)}",
+                f"the connection leaves {where(end.netns)} through {end.link}, and does not end "
+                f"{where(question.to_netns)}",
                 "see path; look at the address and the routes",
             )
         _answer_from_beyond(question, journey, end)
