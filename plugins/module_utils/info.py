@@ -120,7 +120,7 @@ class _Reader:
     def _namespace(self, netns: str, living: dict[str, list[processes.Process]]) -> dict[str, Any]:
         identity = self.system.mounts.state(netns).identity or ""
         links = self.links[netns]
-        cookie, sysctls, sockets = in_namespace(netns, lambda: (_cookie(), self._sysctls(links), list(_listening())))
+        cookie, sysctls, sockets = in_namespace(netns, lambda: (_cookie(), self._sysctls(links), list(listening())))
         return {
             "name": netns,
             "identity": {"cookie": cookie, "inode": identity},
@@ -201,7 +201,7 @@ class _Reader:
             text = None
             if not self.warnings:
                 self.warnings.append(f"{error}; without it, forwards and NAT cannot be listed")
-        return _listed(text)
+        return translations(text)
 
 
 def _address(item: wire.Address, names: dict[int, str]) -> dict[str, Any]:
@@ -281,7 +281,7 @@ def _cookie() -> Optional[int]:
             return None
 
 
-def _listening() -> Iterator[dict[str, Any]]:
+def listening() -> Iterator[dict[str, Any]]:
     """Sockets that wait for others: TCP ones that listen, UDP ones that are bound and not connected."""
     for table, protocol, listening in _SOCKET_TABLES:
         try:
@@ -312,7 +312,7 @@ def _hex_address(text: str) -> str:
 # -- forwards and NAT, from nft's JSON --
 
 
-def _listed(text: Optional[str]) -> dict[str, Any]:
+def translations(text: Optional[str]) -> dict[str, Any]:
     """The forwards and the NAT of a table; *text* None means that there is none."""
     try:
         rules = [] if text is None else [item["rule"] for item in json.loads(text)["nftables"] if "rule" in item]

@@ -50,7 +50,7 @@ MAKING = (
     ("netns_service", SERVICE),
     ("netns_topology", TOPOLOGY),
 )
-READING = (("netns_info", {}),)
+READING = (("netns_info", {}), ("netns_check", {"to_address": "127.0.0.1"}))
 
 
 def removing():

@@ -93,7 +93,7 @@ def options(value):
 
 def texts(text):
     """*text* as what nft, systemctl, systemd-analyze or a file of /proc or /etc might hold."""
-    cleanly(info._listed, text)
+    cleanly(info.translations, text)
     assert isinstance(body_of(text), str)
     for names in (["a.service"], ["a.service", "b.service"]):
         cleanly(systemd.parse_units, names, text)

@@ -193,7 +193,7 @@ def test_another_grammar_of_nfts(path, value):
 @pytest.mark.parametrize("text", ["[" * 100000, '{"nftables": 7}', '{"nftables": [{"rule": []}]}', "nft: oops", ""])
 def test_a_listing_that_cannot_be_read_says_so(text):
     with pytest.raises(SystemRefused) as caught:
-        info._listed(text)
+        info.translations(text)
     assert "what nft lists cannot be read" in str(caught.value)
 
 

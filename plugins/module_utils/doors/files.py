@@ -223,6 +223,14 @@ class Files:
                 return None  # write-only or not readable here
             raise _refused(f"reading sysctl {path}", error) from None
 
+    def net_table(self, name: str) -> str:
+        """What a file of /proc/net says in the namespace of the calling thread; "" where there is none."""
+        try:
+            with open(f"/proc/thread-self/net/{name}", encoding="ascii", errors="replace") as stream:
+                return stream.read().strip()
+        except OSError:
+            return ""
+
     def set_sysctl(self, netns: str, path: str, value: str) -> Optional[str]:
         """Write a sysctl inside *netns*; returns what it was."""
 

@@ -165,6 +165,22 @@ class Netlink:
             raise
         return next((wire.found_route(answer) for answer in answers if answer.kind == wire.RTM_NEWROUTE), None)
 
+    def fib(self, netns: str) -> list[wire.FibRoute]:
+        """All routes of both families and all tables, as the kernel looks them up."""
+        found = []
+        for family in (socket.AF_INET, socket.AF_INET6):
+            messages = self._socket(netns).dump(wire.RTM_GETROUTE, wire.route_dump(family))
+            found += [
+                route for message in messages if message.kind == wire.RTM_NEWROUTE for route in wire.fib_routes(message)
+            ]
+        return found
+
+    def neighbour_states(self, netns: str) -> list[wire.NeighbourState]:
+        """All neighbours that the kernel has tried to reach, of both families."""
+        messages = self._socket(netns).dump(wire.RTM_GETNEIGH, wire.NEIGHBOUR_DUMP)
+        found = [wire.neighbour_state(message) for message in messages if message.kind == wire.RTM_NEWNEIGH]
+        return [item for item in found if item is not None]
+
     def neighbours(self, netns: str) -> list[wire.Neighbour]:
         """The permanent ones, of both families."""
         messages = self._socket(netns).dump(wire.RTM_GETNEIGH, wire.NEIGHBOUR_DUMP)

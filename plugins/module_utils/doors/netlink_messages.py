@@ -34,8 +34,10 @@ IFA_F_NODAD, IFA_F_TEMPORARY, IFA_F_DADFAILED, IFA_F_PERMANENT = 0x02, 0x01, 0x0
 RTNH_F_ONLINK = 4
 #: Answer with the entry of the table, not with the route to the one address (Linux 4.13).
 RTM_F_FIB_MATCH = 0x2000
+_RTNH_F_DEAD, _RTNH_F_LINKDOWN, _RTM_F_CLONED = 1, 16, 0x200
 FIB_RULE_INVERT, FR_ACT_TO_TBL, FR_ACT_GOTO = 2, 1, 2
 RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW = 1, 6, 7, 8, 9
+RTN_LOCAL, RTN_BROADCAST, RTN_ANYCAST, RTN_MULTICAST = 2, 3, 4, 5
 RT_SCOPE_LINK, RT_SCOPE_NOWHERE = 253, 255
 RT_TABLE_LOCAL = 255
 RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA = 1, 2, 9
@@ -46,7 +48,7 @@ _MOST_ERRNO = 2**31 - 1
 LINK_DUMP = struct.pack("=BxHiII", 0, 0, 0, 0, 0) + struct.pack("=HHI", 8, 29, 8)
 ADDRESS_DUMP = struct.pack("=BBBBi", 0, 0, 0, 0, 0)
 NEIGHBOUR_DUMP = struct.pack("=BxxxiHBB", 0, 0, 0, 0, 0)
-NUD_PERMANENT = 0x80
+NUD_PERMANENT, NUD_FAILED = 0x80, 0x20
 
 IpAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 IpInterface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
@@ -101,6 +103,28 @@ class Route(NamedTuple):
     protocol: int
 
 
+class FibRoute(NamedTuple):
+    """One next hop of any route of any table, for looking up by hand: the kernel's own, local and dead ones included.
+
+    ``mtu`` is the route's own, 0 if it has none; ``sources`` limits a route of IPv6 to packets from there.
+    """
+
+    network: IpNetwork
+    table: int
+    metric: int
+    type: int
+    tos: int
+    via: Optional[IpAddress]
+    index: int  # type: ignore[assignment]  # tuple.index is not missed
+    source: Optional[IpAddress]
+    onlink: bool
+    protocol: int
+    dead: bool = False
+    no_carrier: bool = False
+    mtu: int = 0
+    sources: Optional[IpNetwork] = None
+
+
 class Rule(NamedTuple):
     """A policy rule. ``action`` is FR_ACT_* or, as for routes, RTN_*; ``mark`` is (value, mask).
 
@@ -134,6 +158,14 @@ class Neighbour(NamedTuple):
     index: int  # type: ignore[assignment]
     address: Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
     mac: str
+
+
+class NeighbourState(NamedTuple):
+    """What the kernel knows of a neighbour: ``failed`` if it did not answer when it was last asked for."""
+
+    index: int  # type: ignore[assignment]
+    address: Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+    failed: bool
 
 
 _Read = TypeVar("_Read", bound=Callable[..., Any])
@@ -277,6 +309,55 @@ def routes(message: Message) -> list[Route]:
     # a blackhole of IPv6 is shown on lo, and has no interface as far as anybody cares
     index = _number(found.get(4)) if kind == RTN_UNICAST else 0
     return [Route(via=_address(found.get(5)), index=index, onlink=bool(flags & RTNH_F_ONLINK), **common)]
+
+
+@understood
+def fib_routes(message: Message) -> list[FibRoute]:
+    """The route, once for each of its next hops; nothing for those that the kernel only keeps in its cache."""
+    family, length, from_length, tos, table, protocol, _scope, kind, flags = struct.unpack_from(
+        "=BBBBBBBBI", message.body
+    )
+    if flags & _RTM_F_CLONED or family not in (socket.AF_INET, socket.AF_INET6):
+        return []
+    found = attributes(message.body, 12)
+    size = 4 if family == socket.AF_INET else 16
+    metrics = attributes(found[8], 0) if 8 in found else {}
+    common = dict(
+        network=ipaddress.ip_network((found.get(1) or bytes(size), length)),
+        table=_number(found.get(15)) or table,
+        metric=_number(found.get(6)),
+        type=kind,
+        tos=tos,
+        source=_address(found.get(7)),
+        protocol=protocol,
+        mtu=_number(metrics.get(2)),
+        sources=ipaddress.ip_network((found[2], from_length)) if 2 in found else None,
+    )
+    hops = _next_hops(found[9]) if 9 in found else [(flags, _number(found.get(4)), found)]
+    return [
+        FibRoute(
+            via=_address(hop.get(5)) or _via(hop.get(18)),
+            index=index,
+            onlink=bool(hop_flags & RTNH_F_ONLINK),
+            dead=bool(hop_flags & _RTNH_F_DEAD),
+            no_carrier=bool(hop_flags & _RTNH_F_LINKDOWN),
+            **common,
+        )
+        for hop_flags, index, hop in hops
+    ]
+
+
+def _via(raw: Optional[bytes]) -> Optional[IpAddress]:
+    """A next hop of another family than the route's (RTA_VIA): the family, then the address."""
+    return _address(raw[2:]) if raw and len(raw) > 2 else None
+
+
+@understood
+def neighbour_state(message: Message) -> Optional[NeighbourState]:
+    """None for an entry without an address."""
+    _family, index, state = struct.unpack_from("=BxxxiH", message.body)
+    address = _address(attributes(message.body, 12).get(1))
+    return None if address is None else NeighbourState(index, address, bool(state & NUD_FAILED))
 
 
 def _next_hops(data: bytes) -> Iterator[tuple[int, int, dict[int, bytes]]]:

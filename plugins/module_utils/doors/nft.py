@@ -44,6 +44,10 @@ class Nft:
         """Our table as JSON with counters, for netns_info."""
         return in_namespace(netns, lambda: self._list("--json"))
 
+    def ruleset(self, netns: str) -> str:
+        """All tables of a namespace, whoever made them, as JSON."""
+        return in_namespace(netns, lambda: self._run(["--json", "list", "ruleset"]))
+
     def replace(self, netns: str, body: Optional[str]) -> None:
         """Put *body* in place of whatever our table holds, or remove the table, in a single transaction.
 
