@@ -1,0 +1,263 @@
+# Copyright: linuxnet.netns contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the other tables of a ruleset do to a packet of ours. Pure: it reads ``nft --json list ruleset``.
+
+At a hook the kernel asks the base chains of all tables, by priority. An accept ends the chain that says it, and the
+next chain is asked all the same; a drop is final. So an accept of ours saves no packet that anybody else drops: what
+can be done is to find out who does. Not seen here: rules of iptables-legacy, which nft does not list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from .nft_match import Matcher, Packet, Sets
+from .nft_text import rule_text
+
+__all__ = ["BaseChain", "Packet", "Verdict", "base_chains", "verdict"]
+
+#: Targets of iptables that let a packet go on to the next rule.
+_GOING_ON = (
+    *("AUDIT", "CHECKSUM", "CLASSIFY", "CONNMARK", "CONNSECMARK", "CT", "DSCP", "ECN", "HL", "HMARK", "IDLETIMER"),
+    *("LED", "LOG", "MARK", "NFLOG", "NOTRACK", "RATEEST", "SECMARK", "SET", "TCPMSS", "TCPOPTSTRIP", "TEE", "TOS"),
+    *("TRACE", "TTL", "ULOG"),
+)
+#: Statements that neither match nor decide.
+_BESIDE = (
+    *("counter", "log", "mangle", "notrack", "dup", "flow", "set", "map"),
+    *("ct helper", "ct timeout", "ct expectation"),
+)
+#: Whether they match depends on what came before.
+_MAYBE = ("limit", "quota", "ct count", "meter")
+#: Targets of iptables that nftables has as well.
+_TARGETS = {"REJECT": "reject", "DROP": "drop", "ACCEPT": "accept", "NFQUEUE": "queue"}
+#: Matches of iptables on headers that few packets have.
+_HEADERS = ("ah", "dst", "esp", "frag", "hbh", "ipv6header", "mh", "rt")
+_ACCEPTING = ("accept", "snat", "dnat", "masquerade", "redirect")
+_DROPPING = ("drop", "reject")
+#: Chains that jump to each other deeper than the kernel allows are not read further.
+_DEEPEST = 32
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of a packet.
+
+    ``accepted``: True if nobody else drops it, False if somebody does, None if a rule that cannot be read here may.
+    The rest says who: the rule, or the chain's policy (then ``handle`` is 0); empty where it is accepted. ``unread``
+    are rules that cannot be read and may have accepted it before it was dropped: without any, the drop is certain.
+    """
+
+    accepted: Optional[bool]
+    family: str = ""
+    table: str = ""
+    chain: str = ""
+    rule: str = ""
+    handle: int = 0
+    unread: tuple[str, ...] = ()
+
+    @property
+    def certain(self) -> bool:
+        """True if no rule that cannot be read has a part in it."""
+        return self.accepted is not None and not self.unread
+
+    def __str__(self) -> str:
+        if self.accepted:
+            return "no other table drops it"
+        said = f"table {self.family} {self.table}, chain {self.chain}: {self.rule}"
+        return said + (f" (handle {self.handle})" if self.handle else "")
+
+
+@dataclass(frozen=True)
+class BaseChain:
+    """A chain that is called by the kernel. ``priority`` and ``policy`` are nft's."""
+
+    family: str
+    table: str
+    name: str
+    hook: str
+    priority: int
+    policy: str
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.family, self.table
+
+
+def base_chains(ruleset: Iterable[Mapping[str, Any]]) -> list[BaseChain]:
+    """The base chains of a listing, in the order in which the kernel asks those of one hook."""
+    found = [
+        BaseChain(
+            str(chain["family"]),
+            str(chain["table"]),
+            str(chain["name"]),
+            str(chain["hook"]),
+            int(chain.get("prio") or 0),
+            str(chain.get("policy") or "accept"),
+        )
+        for chain in (item["chain"] for item in ruleset if isinstance(item.get("chain"), Mapping))
+        if chain.get("hook")
+    ]
+    return sorted(found, key=lambda chain: chain.priority)
+
+
+def verdict(ruleset: Iterable[Mapping[str, Any]], packet: Packet, own_table: tuple[str, str]) -> Verdict:
+    """What the tables of *ruleset* (the list under ``"nftables"``) do to *packet*; *own_table*, as (family, name), is
+    passed over."""
+    listing = _Listing.of(ruleset)
+    families = ("inet", "ip" if packet.version == 4 else "ip6")
+    doubt: Optional[Verdict] = None
+    for chain in listing.bases:
+        if chain.hook != packet.hook or chain.family not in families or chain.place == own_table:
+            continue
+        walk = _Walk(listing, chain, packet)
+        answer = walk.answer()
+        if answer.accepted is False:
+            return answer
+        if answer.accepted is None and doubt is None:
+            doubt = answer
+    return doubt or Verdict(True)
+
+
+@dataclass(frozen=True)
+class _Listing:
+    bases: list[BaseChain]
+    rules: dict[tuple[str, str, str], list[Mapping[str, Any]]]
+    sets: Sets
+
+    @classmethod
+    def of(cls, ruleset: Iterable[Mapping[str, Any]]) -> _Listing:
+        items = list(ruleset)
+        rules: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+        sets: dict[tuple[str, str, str], Mapping[str, Any]] = {}
+        for item in items:
+            if isinstance(item.get("rule"), Mapping):
+                rule = item["rule"]
+                rules.setdefault((rule["family"], rule["table"], rule["chain"]), []).append(rule)
+            for kind in ("set", "map"):
+                if isinstance(item.get(kind), Mapping):
+                    sets[item[kind]["family"], item[kind]["table"], item[kind]["name"]] = item[kind]
+        return cls(base_chains(items), rules, sets)
+
+
+@dataclass
+class _Walk:
+    """One base chain and all that it calls."""
+
+    listing: _Listing
+    base: BaseChain
+    packet: Packet
+    #: A rule that may drop it, and rules that may let it through.
+    doubt: Optional[Verdict] = None
+    unread: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._matcher = Matcher(self.packet, self.base.family, self.base.table, self.listing.sets)
+
+    def answer(self) -> Verdict:
+        found = self._chain(self.base.name, True, 0)
+        if isinstance(found, Verdict):
+            return found
+        if found is None and self.base.policy == "drop":
+            return self._drop(self.base.name, "policy drop", 0)
+        return self.doubt or Verdict(True)
+
+    def _drop(self, chain: str, rule: str, handle: int) -> Verdict:
+        return Verdict(False, self.base.family, self.base.table, chain, rule, handle, tuple(self.unread))
+
+    def _chain(self, name: str, certain: bool, depth: int) -> Any:
+        """A Verdict that it is dropped, True where the base chain is done with it, None to go on after the call."""
+        if depth > _DEEPEST:
+            return None
+        for rule in self.listing.rules.get((self.base.family, self.base.table, name), ()):
+            ends = self._rule(rule, name, certain, depth)
+            if ends is not None:
+                return ends if ends != "return" else None
+        return None
+
+    def _rule(self, rule: Mapping[str, Any], chain: str, certain: bool, depth: int) -> Any:
+        """As _chain(), or "return". Where *certain* is False, nothing in here ends anything."""
+        sure, nameless = certain, False
+        statements = [item for item in rule.get("expr") or () if isinstance(item, Mapping)]
+        for statement in statements:
+            kind = next(iter(statement), "")
+            what = statement.get(kind)
+            if kind == "match" and isinstance(what, Mapping):
+                matches = self._matcher.match(what)
+            elif kind == "xt" and (not isinstance(what, Mapping) or what.get("type") == "match"):
+                matches = self._extension(what, statements[-1])
+                nameless = nameless or not isinstance(what, Mapping)
+            elif kind in _MAYBE or (kind == "set" and isinstance(what, Mapping) and what.get("stmt")):
+                matches = None
+            else:
+                ends = self._act(kind, what, rule, chain, sure, depth)
+                if ends is not None:
+                    return ends if ends != "next" else None
+                continue
+            if matches is False:
+                return None
+            sure = sure and matches is True
+        if nameless:
+            self._doubt(rule, chain)  # an old nft shows neither matches nor targets of iptables
+        return None
+
+    def _extension(self, what: Any, last: Mapping[str, Any]) -> Optional[bool]:
+        """A match of iptables: what it says is not shown. Of a connection's state, people accept replies and drop what
+        is invalid; and a plain packet has no extension headers."""
+        name = what.get("name") if isinstance(what, Mapping) else None
+        if name in _HEADERS:
+            return False
+        if name in ("conntrack", "state"):
+            if "drop" in last:
+                return False
+            if "accept" in last and self.packet.ct_state == "established":
+                return True
+        return True if name == "comment" else None
+
+    def _act(self, kind: str, what: Any, rule: Mapping[str, Any], chain: str, sure: bool, depth: int) -> Any:
+        """A statement that is no match: None to go on with the rule's next one, "next" with the next rule."""
+        if kind == "xt":
+            name = str(what.get("name")) if isinstance(what, Mapping) else ""
+            kind = "log" if name in _GOING_ON else _TARGETS.get(name, name)
+        if kind in _BESIDE:
+            return None
+        if kind == "vmap" and isinstance(what, Mapping):
+            return self._vmap(what, rule, chain, sure, depth)
+        if kind in ("jump", "goto") and isinstance(what, Mapping):
+            found = self._chain(str(what.get("target")), sure, depth + 1)
+            if found is not None:
+                return found
+            return "return" if kind == "goto" and sure else "next"
+        if kind in (*_ACCEPTING, "return"):
+            if sure:
+                return "return" if kind == "return" else True
+            self.unread.append(f"{chain}: {rule_text(rule)}")
+            return "next"
+        if kind in _DROPPING and sure:
+            return self._drop(chain, rule_text(rule), int(rule.get("handle") or 0))
+        if kind == "continue":
+            return "next"
+        # Who handles a queue, or is an unknown target, may drop it.
+        self._doubt(rule, chain)
+        return True if kind == "queue" and sure else "next"
+
+    def _vmap(self, vmap: Mapping[str, Any], rule: Mapping[str, Any], chain: str, sure: bool, depth: int) -> Any:
+        found = self._matcher.mapped(vmap)
+        if found is None:
+            self._doubt(rule, chain)
+            return "next"
+        for outcome, certain in found:
+            kind = next(iter(outcome), "") if isinstance(outcome, Mapping) else str(outcome)
+            what = outcome.get(kind) if isinstance(outcome, Mapping) else None
+            ends = self._act(kind, what, rule, chain, sure and certain, depth)
+            if ends not in (None, "next"):
+                return ends
+        return "next"
+
+    def _doubt(self, rule: Mapping[str, Any], chain: str) -> None:
+        if self.doubt is None:
+            text, handle = rule_text(rule), int(rule.get("handle") or 0)
+            self.doubt = Verdict(None, self.base.family, self.base.table, chain, text, handle)
