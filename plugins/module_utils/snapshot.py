@@ -14,6 +14,7 @@ from .doors.in_namespace import in_namespaces
 from .doors.netlink import ALIAS
 from .doors.netns_mounts import NameState
 from .doors.systemd import Unit
+from .foreign_firewall import Listing
 from .objects.enablement import Enablement
 from .objects.link_address import LinkAddress
 from .objects.link_neighbour import LinkNeighbour
@@ -66,6 +67,7 @@ class Snapshot:
         self._rules: dict[str, dict[tuple[int, int], list[tuple[str, bool]]]] = {}
         self._sysctls: dict[tuple[str, str], Optional[str]] = {}
         self._tables: dict[str, Optional[str]] = {}
+        self._foreign_tables: dict[str, Listing] = {}
         self._units: dict[str, Unit] = {}
         self._places: dict[int, str] = {}
         self._pairs: Optional[dict[tuple[str, str], VethPair]] = None
@@ -313,6 +315,13 @@ class Snapshot:
         if len(parts) == 5 and parts[3] != "all":
             parts[3] = "default"
         return self.system.files.sysctl("/".join(parts))
+
+    def foreign_tables(self, netns: str) -> Listing:
+        """The tables of others that look at what is forwarded; where there are none, nft is not asked."""
+        if netns not in self._foreign_tables:
+            tables = self.system.nft.forward_tables(netns) if self.exists(netns) else ()
+            self._foreign_tables[netns] = Listing.of(self.system.nft.listing(netns, tables) if tables else ())
+        return self._foreign_tables[netns]
 
     def table(self, netns: str) -> Optional[str]:
         if netns not in self._tables:

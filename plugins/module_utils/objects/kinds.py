@@ -11,6 +11,7 @@ from typing import Any
 
 from .directory import Directory
 from .enablement import Enablement
+from .foreign_accept import ForeignAccept
 from .kernel_object import KernelObject, Value
 from .link_address import LinkAddress
 from .link_route import LinkRoute
@@ -33,6 +34,7 @@ KINDS: dict[str, Any] = {
         TextFile,
         Namespace,
         NftTable,
+        ForeignAccept,
         VethPair,
         LinkSetting,
         LinkAddress,
