@@ -25,6 +25,7 @@ from .host_program import interpreter, source
 from .ledger import Ledger, LedgerFile, Owner
 from .lock import Lock
 from .objects.directory import directories_in_use
+from .objects.firewalld_policy import FirewalldPolicy
 from .objects.foreign_accept import ForeignAccept
 from .objects.kernel_object import KernelObject, Value
 from .objects.link_route import LinkRoute
@@ -303,7 +304,7 @@ class _Run:
         return {
             item: None
             for item in recorded
-            if isinstance(item, (ForeignAccept, NftTable))
+            if isinstance(item, (FirewalldPolicy, ForeignAccept, NftTable))
             and item not in self.wanted.objects
             and snapshot.exists(item.netns)
         }

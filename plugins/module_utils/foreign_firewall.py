@@ -149,6 +149,10 @@ class Listing:
                     sets[item[kind]["family"], item[kind]["table"], item[kind]["name"]] = item[kind]
         return cls(base_chains(items), rules, sets, frozenset(owned))
 
+    def knows(self, family: str, table: str) -> bool:
+        """Whether a table has a base chain here."""
+        return any(base.place == (family, table) for base in self.bases)
+
     def verdict(self, packet: Packet, own_table: tuple[str, str]) -> Verdict:
         """As verdict()."""
         families = ("inet", "ip" if packet.version == 4 else "ip6")

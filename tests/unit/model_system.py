@@ -156,6 +156,9 @@ class _Nft:
     def forward_tables(self, netns):
         return set()
 
+    def has_chain(self, netns, family, table, chain):
+        return False
+
     def listing(self, netns, tables):
         return []
 

@@ -23,10 +23,14 @@ _MOST_CHAINS = 16
 @dataclass
 class Accepts:
     """``chains`` by (family, table): where an accept is needed. ``dropped``: declarations that none helps, each with
-    the verdict and whether it is a table that cannot be written to."""
+    the verdict."""
 
     chains: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     dropped: list[tuple[str, Verdict]] = field(default_factory=list)
+
+    def concern(self, place: tuple[str, str]) -> bool:
+        """Whether the table at *place* drops anything that is declared."""
+        return place in self.chains or any(place == (item.family, item.table) for _label, item in self.dropped)
 
 
 def declared_packets(
@@ -115,10 +119,16 @@ def needed_accepts(listing: Listing, packets: Iterable[tuple[str, Packet]], own_
     return found
 
 
-def dropped_text(label: str, verdict: Verdict) -> str:
-    """What to tell an operator about a declaration that another firewall drops."""
+def dropped_text(label: str, verdict: Verdict, reloads: bool = False) -> str:
+    """What to tell an operator about a declaration that another firewall drops. *reloads*: firewalld will accept it
+    once it has read our policy."""
     sure = "is dropped" if verdict.certain else "may be dropped"
-    if verdict.priority <= MARKED_FROM and not verdict.rule.startswith("policy"):
+    if reloads:
+        remedy = (
+            "nobody but firewalld can write to its table, and its policy linuxnet-netns, which accepts it, is read by "
+            "firewall-cmd --reload; that forgets what was changed at runtime alone, and so is left to you"
+        )
+    elif verdict.priority <= MARKED_FROM and not verdict.rule.startswith("policy"):
         remedy = "remove that rule, or accept there what comes and goes through the namespaces' links"
     elif verdict.priority <= MARKED_FROM:
         remedy = "accept there what comes and goes through the namespaces' links, or give the chain priority 0 (filter)"

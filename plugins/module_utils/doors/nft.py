@@ -76,7 +76,7 @@ class Nft:
     def listing(self, netns: str, tables: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
         """Tables as ``nft --json`` lists them: the list under ``"nftables"``. One that just went is left out.
 
-        A table at a time: nft 1.0.6 lists but the last one of a call, and what is in other tables need not be understood.
+        A table at a time: nft 1.0.6 finds but the last one of a call, and what is in others need not be understood.
         """
 
         def work() -> list[dict[str, Any]]:
@@ -101,6 +101,22 @@ class Nft:
             return False
         in_namespace(netns, lambda: self._run(["--noflush", "--wait", "5"], script, program))
         return True
+
+    def has_chain(self, netns: str, family: str, table: str, chain: str) -> bool:
+        """Whether a table has a chain."""
+        try:
+            in_namespace(netns, lambda: self._run(["--terse", "list", "chain", family, table, chain]))
+        except SystemRefused as error:
+            if "No such file or directory" in str(error):
+                return False
+            raise
+        return True
+
+    def take_policy_out_of_use(self, policy: str) -> None:
+        """Have the running firewalld forget a policy whose file it has read; its other runtime settings stay."""
+        program = _which("firewall-cmd")
+        if program:
+            self._run(["--quiet", f"--policy={policy}", "--remove-ingress-zone=ANY"], program=program)
 
     def _list(self, form: str = "--stateless", family: str = FAMILY, table: str = TABLE) -> Optional[str]:
         try:

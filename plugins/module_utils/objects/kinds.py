@@ -11,6 +11,7 @@ from typing import Any
 
 from .directory import Directory
 from .enablement import Enablement
+from .firewalld_policy import FirewalldPolicy
 from .foreign_accept import ForeignAccept
 from .kernel_object import KernelObject, Value
 from .link_address import LinkAddress
@@ -35,6 +36,7 @@ KINDS: dict[str, Any] = {
         Namespace,
         NftTable,
         ForeignAccept,
+        FirewalldPolicy,
         VethPair,
         LinkSetting,
         LinkAddress,
