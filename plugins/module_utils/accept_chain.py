@@ -15,12 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from .foreign_firewall import ACCEPT_CHAIN, Listing, Verdict
-
-#: The bit of a packet's mark that our table sets while the packet passes the forward hook, and takes away after it.
-MARK = 0x04000000
-#: When it is set: right after our filter. Chains that come earlier cannot see it.
-MARKED_FROM = -9
+from .accept_mark import ACCEPT_CHAIN, MARK
+from .foreign_firewall import Listing, Verdict
 
 Rule = Mapping[str, Any]
 

@@ -14,13 +14,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from .accept_mark import ACCEPT_CHAIN
 from .nft_match import Matcher, Packet, Sets
 from .nft_text import rule_text
 
 __all__ = ["ACCEPT_CHAIN", "BaseChain", "Listing", "Packet", "Verdict", "base_chains", "verdict"]
-
-#: The chain of ours in a table of others: it accepts what our own table has accepted, and marked.
-ACCEPT_CHAIN = "linuxnet-netns"
 
 #: Targets of iptables that let a packet go on to the next rule.
 _GOING_ON = (

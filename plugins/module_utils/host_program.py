@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 #: All that host_command imports, directly or not. A test compares it with what the files say.
 MODULES: tuple[str, ...] = (
     "accept_chain",
+    "accept_mark",
     "apply",
     "compile.coexistence",
     "compile.firewall",
@@ -56,6 +57,7 @@ MODULES: tuple[str, ...] = (
     "doors.systemd",
     "engine",
     "errors",
+    "foreign_accepts",
     "foreign_firewall",
     "host_command",
     "host_program",

@@ -9,24 +9,19 @@ import hashlib
 from collections.abc import Collection, Sequence
 
 from . import preflight
-from .accept_chain import wanted_state
-from .compile import firewalld_policy, forwarding
-from .compile.coexistence import declared_packets, dropped_text, needed_accepts
+from .compile import forwarding
 from .compile.firewall import Inside, compile_ruleset
 from .compile.reach import Reach
 from .compile.wanted import Wanted
 from .desired.names import HOST, where
 from .desired.state import State
-from .doors.nft import FAMILY, TABLE
 from .errors import Clash
 from .ledger import Ledger
-from .objects.firewalld_policy import FOLDER, FirewalldPolicy
+from .objects.firewalld_policy import FIREWALLD, FirewalldPolicy
 from .objects.foreign_accept import ForeignAccept
 from .objects.nft_table import NftTable
 from .snapshot import Snapshot
 from .system import System
-
-OWN_TABLE = (FAMILY, TABLE)
 
 
 class Rulesets:
@@ -74,34 +69,21 @@ class Rulesets:
         self, netns: str, snapshot: Snapshot, where_to: Reach, inside: tuple[Inside, ...], wanted: Wanted
     ) -> bool:
         """Add the accepts without which other firewalls would drop what is declared; True if there are any."""
-        listing = snapshot.foreign_tables(netns)
-        policy = FirewalldPolicy()
-        if netns == HOST and policy in self._ledger.made and not listing.knows(*firewalld_policy.TABLE):
-            self._keep_policy(policy, firewalld_policy.firewalld_policy(netns, self._states, inside), wanted)
-        if not listing.bases:
+        others = snapshot.foreign_tables(netns)
+        # While firewalld is stopped, it keeps the policy that it has.
+        stopped = netns == HOST and FirewalldPolicy() in self._ledger.made and not (others and others.knows(*FIREWALLD))
+        if others is None and not stopped:
             return False
-        packets = list(declared_packets(netns, self._states, where_to, inside))
-        accepts = needed_accepts(firewalld_policy.without_policy(listing), packets, OWN_TABLE)
-        if netns == HOST and accepts.concern(firewalld_policy.TABLE) and snapshot.system.files.is_directory(FOLDER):
-            text = firewalld_policy.firewalld_policy(netns, self._states, inside)
-            self._keep_policy(policy, text, wanted)
-            if policy.observed(snapshot) == text:  # and may have been loaded
-                accepts = needed_accepts(listing, packets, OWN_TABLE)
-        for (family, table), chains in accepts.chains.items():
-            wanted.add(ForeignAccept(netns, family, table), wanted_state(chains))
-        for label, verdict in accepts.dropped:
-            reloads = policy in wanted.objects and (verdict.family, verdict.table) == firewalld_policy.TABLE
-            text = dropped_text(label, verdict, reloads)
-            if verdict.certain and not self._lenient and not reloads:
+        from .foreign_accepts import add_accepts, keep_policy
+
+        if stopped:
+            keep_policy(self._states, inside, wanted)
+        for text, hopeless in add_accepts(netns, self._states, where_to, inside, snapshot, wanted):
+            if hopeless and not self._lenient:
                 raise Clash(text)
             if text not in self.warnings:
                 self.warnings.append(text)
-        return bool(accepts.chains)
-
-    @staticmethod
-    def _keep_policy(policy: FirewalldPolicy, text: str, wanted: Wanted) -> None:
-        if text:
-            wanted.add(policy, text)
+        return any(isinstance(item, ForeignAccept) and item.netns == netns for item in wanted.objects)
 
     def _listing(self, netns: str, body: str, snapshot: Snapshot) -> str:
         """What nft makes of *body*. It need not be asked again if the table still reads as it did when it was."""

@@ -14,7 +14,6 @@ from .doors.in_namespace import in_namespaces
 from .doors.netlink import ALIAS
 from .doors.netns_mounts import NameState
 from .doors.systemd import Unit
-from .foreign_firewall import Listing
 from .objects.enablement import Enablement
 from .objects.link_address import LinkAddress
 from .objects.link_neighbour import LinkNeighbour
@@ -28,6 +27,7 @@ from .objects.sysctl import Sysctl
 from .objects.veth_pair import NOWHERE, VethPair, veth_pair
 
 if TYPE_CHECKING:
+    from .foreign_firewall import Listing
     from .objects.kernel_object import KernelObject
     from .system import System
 
@@ -67,7 +67,7 @@ class Snapshot:
         self._rules: dict[str, dict[tuple[int, int], list[tuple[str, bool]]]] = {}
         self._sysctls: dict[tuple[str, str], Optional[str]] = {}
         self._tables: dict[str, Optional[str]] = {}
-        self._foreign_tables: dict[str, Listing] = {}
+        self._foreign_tables: dict[str, Optional[Listing]] = {}
         self._units: dict[str, Unit] = {}
         self._places: dict[int, str] = {}
         self._pairs: Optional[dict[tuple[str, str], VethPair]] = None
@@ -316,12 +316,17 @@ class Snapshot:
             parts[3] = "default"
         return self.system.files.sysctl("/".join(parts))
 
-    def foreign_tables(self, netns: str) -> Listing:
-        """The tables of others that look at what is forwarded; where there are none, nft is not asked."""
+    def foreign_tables(self, netns: str) -> Optional[Listing]:
+        """The tables of others that look at what is forwarded; None where there are none, and nft is not asked."""
         if netns not in self._foreign_tables:
             tables = self.system.nft.forward_tables(netns) if self.exists(netns) else ()
-            self._foreign_tables[netns] = Listing.of(self.system.nft.listing(netns, tables) if tables else ())
+            self._foreign_tables[netns] = self._listed(netns, tables) if tables else None
         return self._foreign_tables[netns]
+
+    def _listed(self, netns: str, tables: Iterable[tuple[str, str]]) -> Listing:
+        from .foreign_firewall import Listing
+
+        return Listing.of(self.system.nft.listing(netns, tables))
 
     def table(self, netns: str) -> Optional[str]:
         if netns not in self._tables:

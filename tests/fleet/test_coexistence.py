@@ -142,7 +142,8 @@ def put_on(host, package):
 def test_ufw(fleet, host, attacker):
     install(host)
     put_on(host, "ufw")
-    host.ssh("ufw allow 22/tcp; ufw route deny from any to any port 9999; ufw --force enable; ufw reload")
+    host.ssh("ufw allow 22/tcp; ufw route deny from any to any port 9999; ufw --force enable")
+    host.ssh("systemctl start ufw; ufw reload")
     before, theirs = host.snapshot(), rules(host)
     host.run_playbook(PLAYBOOK, VARIABLES)
     assert_works(fleet, host, attacker)

@@ -24,6 +24,8 @@ from harness import (
     Behind,
     topology,
 )
+from test_sabotage import converge, settled
+from test_sabotage import run as sabotaged
 
 IPTABLES = shutil.which("iptables-nft-restore", path=os.environ["PATH"] + ":/usr/sbin")
 if not IPTABLES:
@@ -300,13 +302,26 @@ def test_without_iptables_nft_does_it(world, app):
     assert saved(host) == theirs
 
 
-def test_a_failed_run_takes_it_back(world, app):
-    host = world.host
-    load(host, DOCKER)
-    theirs = saved(host)
-    options = declared(app)
-    host.module("netns_topology", env=ENV, fails=True, **dict(options, services=[{"name": "x"}]))
-    assert saved(host) == theirs
+@pytest.mark.parametrize("how", ["refuse", "lost", "kill"])
+@pytest.mark.parametrize("text", [DOCKER, NFT], ids=["docker", "nftables"])
+def test_whatever_goes_wrong_theirs_is_as_before(world, app, text, how):
+    """tests/saboteur.py lets each act on a firewall, ours or theirs, go wrong."""
+    host, request = world.host, {"options": declared(app)}
+    load(host, text)
+    before = settled(host)
+    acts = converge(host, request)["acts"]
+    converge(host, {"absent": True})
+    concerned = [number for number, act in enumerate(acts, 1) if act.startswith(("nft", "iptables", "ip6tables"))]
+    assert len(concerned) >= 2
+    for number in concerned:
+        about = f"{how} {number}: {acts[number - 1]}"
+        answer = sabotaged(host, how, number, request)
+        if how == "kill":
+            assert answer is None, about
+            converge(host, {"absent": True})
+        else:
+            assert "sabotage" in answer["error"] and "in part" not in answer["error"], answer
+        host.assert_same(before, about)
 
 
 def test_a_mark_of_somebody_else_survives(world, app):

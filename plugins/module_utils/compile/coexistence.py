@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
-from ..accept_chain import MARK, MARKED_FROM, ForeignTable, with_accept
+from ..accept_chain import ForeignTable, with_accept
+from ..accept_mark import MARK, MARKED_FROM
 from ..desired import cidr
 from ..desired.state import State
 from ..foreign_firewall import Listing, Packet, Verdict

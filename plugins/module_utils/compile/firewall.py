@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from ..accept_chain import MARK, MARKED_FROM
+from ..accept_mark import MARK, MARKED_FROM
 from ..desired import cidr
 from ..desired.netns_forward import Forward
 from ..desired.netns_nat import Nat

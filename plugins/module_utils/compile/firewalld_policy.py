@@ -17,12 +17,8 @@ from typing import Any
 from ..desired import cidr
 from ..desired.state import State
 from ..foreign_firewall import Listing
+from ..objects.firewalld_policy import CHAIN
 from .firewall import VERSIONS, Inside
-
-TABLE = ("inet", "firewalld")
-POLICY = "linuxnet-netns"
-#: The chain that firewalld makes of the policy.
-CHAIN = f"filter_FWD_policy_{POLICY}"
 
 #: After the policies and zones of others: what they deny stays denied.
 _TEXT = """\

@@ -8,12 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Optional
 
-from ..compile.firewalld_policy import CHAIN, POLICY, TABLE
 from .text_file import TextFile
 
 if TYPE_CHECKING:
     from ..system import System
 
+#: The family and name of firewalld's table, and of our policy, and the chain that firewalld makes of that.
+FIREWALLD = ("inet", "firewalld")
+POLICY = "linuxnet-netns"
+CHAIN = f"filter_FWD_policy_{POLICY}"
 FOLDER = "/etc/firewalld/policies"
 
 
@@ -29,6 +32,6 @@ class FirewalldPolicy(TextFile):
 
     def apply(self, system: System, before: Optional[str], after: Optional[str]) -> None:
         super().apply(system, before, after)
-        if before is not None and system.nft.has_chain("", *TABLE, CHAIN):
+        if before is not None and system.nft.has_chain("", *FIREWALLD, CHAIN):
             # What was loaded is no longer what is wanted; until the next reload there is our accept in its table.
             system.nft.take_policy_out_of_use(POLICY)

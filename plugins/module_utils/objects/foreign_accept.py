@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
-from ..accept_chain import ForeignTable, chains_of, iptables_script, nft_script
+from ..accept_mark import ACCEPT_CHAIN
 from ..desired.names import where
-from ..foreign_firewall import ACCEPT_CHAIN, Listing
 from .kernel_object import KernelObject
 
 if TYPE_CHECKING:
@@ -40,6 +39,10 @@ class ForeignAccept(KernelObject):
 
     def observed(self, snapshot: Snapshot) -> Optional[str]:
         listing = snapshot.foreign_tables(self.netns)
+        if listing is None:
+            return None
+        from ..accept_chain import ForeignTable
+
         return ForeignTable.of(listing, self.family, self.table).state()
 
     def original(self, before: Optional[str]) -> None:
@@ -49,6 +52,9 @@ class ForeignAccept(KernelObject):
         place = self.family, self.table
         if place not in system.nft.forward_tables(self.netns):
             return  # it went with its table
+        from ..accept_chain import ForeignTable, chains_of, iptables_script, nft_script
+        from ..foreign_firewall import Listing
+
         table = ForeignTable.of(Listing.of(system.nft.listing(self.netns, [place])), *place)
         chains = chains_of(after or "")
         if table.of_iptables and system.nft.restore_iptables(self.netns, self.family, iptables_script(table, chains)):
