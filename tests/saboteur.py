@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the engine on this host, and let one of its acts go wrong: `saboteur.py HOW NUMBER < request.json`.
 
-An act is whatever changes something: a netlink request, a script for nft, a call of systemctl, a file system call, a
-mount, a sysctl. HOW it goes wrong:
+An act is whatever changes something: a netlink request, a script for nft or iptables, a call of systemctl, a file
+system call, a mount, a sysctl. HOW it goes wrong:
 
 refuse  it is refused, and not done
 lost    it is done, and then reported as refused: the program that did it was killed, the answer got lost
@@ -81,7 +81,8 @@ class Saboteur:
         def tampered(command, **options):
             name = os.path.basename(command[0])
             verbs = [word for word in command[1:] if not word.startswith("-")]
-            acts = (name == "nft" and "--file" in command) or (name == "systemctl" and verbs[0] not in READING)
+            acts = (name == "nft" and "--file" in command) or "--noflush" in command
+            acts = acts or (name == "systemctl" and verbs[0] not in READING)
             if not acts:
                 return run(command, **options)
 

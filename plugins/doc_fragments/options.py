@@ -404,8 +404,8 @@ isolate:
   default: true
 persist:
   description:
-    - Whether the topology comes back by itself, at boot and when C(nftables.service), C(firewalld.service) or
-      C(ufw.service) were started, stopped or reloaded.
+    - Whether the topology comes back by itself, at boot and when C(nftables.service), C(firewalld.service),
+      C(ufw.service), C(docker.service) or the services that load rules of iptables were started, stopped or reloaded.
     - A copy of the engine is installed on the host for it, with the command C(linuxnet-netns) (V(restore), V(check),
       V(show)) and a unit C(linuxnet-netns.service). C(After=linuxnet-netns.service) orders other units after it.
     - Needs systemd. Without it, all but files is gone after a reboot, and the next run makes it again.

@@ -26,6 +26,8 @@ from .host_program import interpreter, source
 from .ledger import Ledger, LedgerFile, Owner
 from .lock import Lock
 from .objects.directory import directories_in_use
+from .objects.firewalld_policy import FirewalldPolicy
+from .objects.foreign_accept import ForeignAccept
 from .objects.kernel_object import KernelObject, Value
 from .objects.link_route import LinkRoute
 from .objects.namespace import LEFTOVER, STACKED, Namespace
@@ -116,7 +118,7 @@ class _Run:
         )
         owners = {**self.others, **({} if request.absent else {self.name: Owner({}, request.single)})}
         states = [self.declared if name == self.name else owner.state for name, owner in sorted(owners.items())]
-        self.rulesets = Rulesets(system, self.ledger, state, states)
+        self.rulesets = Rulesets(system, self.ledger, state, states, lenient=request.remember is not None)
 
     def _claim(self) -> None:
         """Settle whose the resources are: a topology adopts what single modules made, never what another one lists."""
@@ -310,7 +312,9 @@ class _Run:
         return {
             item: None
             for item in recorded
-            if isinstance(item, NftTable) and item not in self.wanted.objects and snapshot.exists(item.netns)
+            if isinstance(item, (FirewalldPolicy, ForeignAccept, NftTable))
+            and item not in self.wanted.objects
+            and snapshot.exists(item.netns)
         }
 
     def _keep_routers(self, released: dict[KernelObject, Optional[Value]], snapshot: Snapshot) -> None:

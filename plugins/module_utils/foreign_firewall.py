@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from .accept_mark import ACCEPT_CHAIN
 from .nft_match import Matcher, Packet, Sets
 from .nft_text import rule_text
 
-__all__ = ["BaseChain", "Packet", "Verdict", "base_chains", "verdict"]
+__all__ = ["ACCEPT_CHAIN", "BaseChain", "Listing", "Packet", "Verdict", "base_chains", "verdict"]
 
 #: Targets of iptables that let a packet go on to the next rule.
 _GOING_ON = (
@@ -49,6 +50,7 @@ class Verdict:
     ``accepted``: True if nobody else drops it, False if somebody does, None if a rule that cannot be read here may.
     The rest says who: the rule, or the chain's policy (then ``handle`` is 0); empty where it is accepted. ``unread``
     are rules that cannot be read and may have accepted it before it was dropped: without any, the drop is certain.
+    ``path`` are the rules that led to the chain, as (chain, handle); ``priority`` is the base chain's.
     """
 
     accepted: Optional[bool]
@@ -58,6 +60,8 @@ class Verdict:
     rule: str = ""
     handle: int = 0
     unread: tuple[str, ...] = ()
+    path: tuple[tuple[str, int], ...] = ()
+    priority: int = 0
 
     @property
     def certain(self) -> bool:
@@ -106,53 +110,74 @@ def base_chains(ruleset: Iterable[Mapping[str, Any]]) -> list[BaseChain]:
 
 def verdict(ruleset: Iterable[Mapping[str, Any]], packet: Packet, own_table: tuple[str, str]) -> Verdict:
     """What the tables of *ruleset* (the list under ``"nftables"``) do to *packet*; *own_table*, as (family, name), is
-    passed over."""
-    listing = _Listing.of(ruleset)
-    families = ("inet", "ip" if packet.version == 4 else "ip6")
-    doubt: Optional[Verdict] = None
-    for chain in listing.bases:
-        if chain.hook != packet.hook or chain.family not in families or chain.place == own_table:
-            continue
-        walk = _Walk(listing, chain, packet)
-        answer = walk.answer()
-        if answer.accepted is False:
-            return answer
-        if answer.accepted is None and doubt is None:
-            doubt = answer
-    return doubt or Verdict(True)
+    passed over. A jump to ACCEPT_CHAIN is taken for the accept that it is for packets that our table let through."""
+    return Listing.of(ruleset).verdict(packet, own_table)
 
 
 @dataclass(frozen=True)
-class _Listing:
+class Listing:
+    """A ruleset, taken apart: base chains in the kernel's order, rules by (family, table, chain), sets by their names.
+
+    ``owned`` are tables that only the process that made them can change.
+    """
+
     bases: list[BaseChain]
-    rules: dict[tuple[str, str, str], list[Mapping[str, Any]]]
+    rules: Mapping[tuple[str, str, str], list[Mapping[str, Any]]]
     sets: Sets
+    owned: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
-    def of(cls, ruleset: Iterable[Mapping[str, Any]]) -> _Listing:
+    def of(cls, ruleset: Iterable[Mapping[str, Any]]) -> Listing:
+        """*ruleset* is the list under ``"nftables"``."""
         items = list(ruleset)
         rules: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
         sets: dict[tuple[str, str, str], Mapping[str, Any]] = {}
+        owned = set()
         for item in items:
+            if isinstance(item.get("chain"), Mapping):
+                chain = item["chain"]
+                rules.setdefault((chain["family"], chain["table"], chain["name"]), [])
             if isinstance(item.get("rule"), Mapping):
                 rule = item["rule"]
                 rules.setdefault((rule["family"], rule["table"], rule["chain"]), []).append(rule)
+            if isinstance(item.get("table"), Mapping) and "owner" in str(item["table"].get("flags")):
+                owned.add((item["table"]["family"], item["table"]["name"]))
             for kind in ("set", "map"):
                 if isinstance(item.get(kind), Mapping):
                     sets[item[kind]["family"], item[kind]["table"], item[kind]["name"]] = item[kind]
-        return cls(base_chains(items), rules, sets)
+        return cls(base_chains(items), rules, sets, frozenset(owned))
+
+    def knows(self, family: str, table: str) -> bool:
+        """Whether a table has a base chain here."""
+        return any(base.place == (family, table) for base in self.bases)
+
+    def verdict(self, packet: Packet, own_table: tuple[str, str]) -> Verdict:
+        """As verdict()."""
+        families = ("inet", "ip" if packet.version == 4 else "ip6")
+        doubt: Optional[Verdict] = None
+        for chain in self.bases:
+            if chain.hook != packet.hook or chain.family not in families or chain.place == own_table:
+                continue
+            walk = _Walk(self, chain, packet)
+            answer = walk.answer()
+            if answer.accepted is False:
+                return answer
+            if answer.accepted is None and doubt is None:
+                doubt = answer
+        return doubt or Verdict(True)
 
 
 @dataclass
 class _Walk:
     """One base chain and all that it calls."""
 
-    listing: _Listing
+    listing: Listing
     base: BaseChain
     packet: Packet
     #: A rule that may drop it, and rules that may let it through.
     doubt: Optional[Verdict] = None
     unread: list[str] = field(default_factory=list)
+    path: list[tuple[str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._matcher = Matcher(self.packet, self.base.family, self.base.table, self.listing.sets)
@@ -166,7 +191,10 @@ class _Walk:
         return self.doubt or Verdict(True)
 
     def _drop(self, chain: str, rule: str, handle: int) -> Verdict:
-        return Verdict(False, self.base.family, self.base.table, chain, rule, handle, tuple(self.unread))
+        return Verdict(
+            *(False, self.base.family, self.base.table, chain, rule, handle),
+            *(tuple(self.unread), tuple(self.path), self.base.priority),
+        )
 
     def _chain(self, name: str, certain: bool, depth: int) -> Any:
         """A Verdict that it is dropped, True where the base chain is done with it, None to go on after the call."""
@@ -227,7 +255,11 @@ class _Walk:
         if kind == "vmap" and isinstance(what, Mapping):
             return self._vmap(what, rule, chain, sure, depth)
         if kind in ("jump", "goto") and isinstance(what, Mapping):
+            if what.get("target") == ACCEPT_CHAIN and sure:
+                return True
+            self.path.append((chain, int(rule.get("handle") or 0)))
             found = self._chain(str(what.get("target")), sure, depth + 1)
+            self.path.pop()
             if found is not None:
                 return found
             return "return" if kind == "goto" and sure else "next"

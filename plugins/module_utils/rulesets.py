@@ -10,12 +10,15 @@ from collections.abc import Collection, Sequence
 
 from . import preflight
 from .compile import forwarding
-from .compile.firewall import compile_ruleset
+from .compile.firewall import Inside, compile_ruleset
 from .compile.reach import Reach
 from .compile.wanted import Wanted
-from .desired.names import where
+from .desired.names import HOST, where
 from .desired.state import State
+from .errors import Clash
 from .ledger import Ledger
+from .objects.firewalld_policy import FIREWALLD, FirewalldPolicy
+from .objects.foreign_accept import ForeignAccept
 from .objects.nft_table import NftTable
 from .snapshot import Snapshot
 from .system import System
@@ -25,15 +28,18 @@ class Rulesets:
     """One table for each namespace holds what all owners want there.
 
     *state* is what the run is about, *states* are those of all owners, its own included. ``warnings`` say what was
-    declared and cannot work yet.
+    declared and cannot work yet. *lenient*: what another firewall drops is a warning, not an error.
     """
 
-    def __init__(self, system: System, ledger: Ledger, state: State, states: Sequence[State]) -> None:
+    def __init__(
+        self, system: System, ledger: Ledger, state: State, states: Sequence[State], lenient: bool = False
+    ) -> None:
         self.warnings: list[str] = []
         self._system = system
         self._ledger = ledger
         self._state = state
         self._states = states
+        self._lenient = lenient
         self._canonical: dict[tuple[str, str], str] = {}
         self._per_interface_v6 = preflight.has_force_forwarding(system)
 
@@ -52,11 +58,32 @@ class Rulesets:
             version: tuple(sorted({link for item in everyone for link in item.forward[version]})) for version in (4, 6)
         }
         opened = forwarding.opened_links(netns, forward, snapshot, made, per_interface_v6)
-        body = compile_ruleset(forwarding.ruleset(netns, self._states, where_to, inside, opened))
+        marked = self._coexist(netns, snapshot, where_to, inside, wanted)
+        body = compile_ruleset(forwarding.ruleset(netns, self._states, where_to, inside, opened, marked))
         if body is not None:
             listing = self._listing(netns, body, snapshot)
             wanted.add(NftTable(netns, listing, body), listing)
         self._warn(netns, where_to)
+
+    def _coexist(
+        self, netns: str, snapshot: Snapshot, where_to: Reach, inside: tuple[Inside, ...], wanted: Wanted
+    ) -> bool:
+        """Add the accepts without which other firewalls would drop what is declared; True if there are any."""
+        others = snapshot.foreign_tables(netns)
+        # While firewalld is stopped, it keeps the policy that it has.
+        stopped = netns == HOST and FirewalldPolicy() in self._ledger.made and not (others and others.knows(*FIREWALLD))
+        if others is None and not stopped:
+            return False
+        from .foreign_accepts import add_accepts, keep_policy
+
+        if stopped:
+            keep_policy(self._states, inside, wanted)
+        for text, hopeless in add_accepts(netns, self._states, where_to, inside, snapshot, wanted):
+            if hopeless and not self._lenient:
+                raise Clash(text)
+            if text not in self.warnings:
+                self.warnings.append(text)
+        return any(isinstance(item, ForeignAccept) and item.netns == netns for item in wanted.objects)
 
     def _listing(self, netns: str, body: str, snapshot: Snapshot) -> str:
         """What nft makes of *body*. It need not be asked again if the table still reads as it did when it was."""

@@ -27,6 +27,7 @@ from .objects.sysctl import Sysctl
 from .objects.veth_pair import NOWHERE, VethPair, veth_pair
 
 if TYPE_CHECKING:
+    from .foreign_firewall import Listing
     from .objects.kernel_object import KernelObject
     from .system import System
 
@@ -66,6 +67,7 @@ class Snapshot:
         self._rules: dict[str, dict[tuple[int, int], list[tuple[str, bool]]]] = {}
         self._sysctls: dict[tuple[str, str], Optional[str]] = {}
         self._tables: dict[str, Optional[str]] = {}
+        self._foreign_tables: dict[str, Optional[Listing]] = {}
         self._units: dict[str, Unit] = {}
         self._places: dict[int, str] = {}
         self._pairs: Optional[dict[tuple[str, str], VethPair]] = None
@@ -313,6 +315,18 @@ class Snapshot:
         if len(parts) == 5 and parts[3] != "all":
             parts[3] = "default"
         return self.system.files.sysctl("/".join(parts))
+
+    def foreign_tables(self, netns: str) -> Optional[Listing]:
+        """The tables of others that look at what is forwarded; None where there are none, and nft is not asked."""
+        if netns not in self._foreign_tables:
+            tables = self.system.nft.forward_tables(netns) if self.exists(netns) else ()
+            self._foreign_tables[netns] = self._listed(netns, tables) if tables else None
+        return self._foreign_tables[netns]
+
+    def _listed(self, netns: str, tables: Iterable[tuple[str, str]]) -> Listing:
+        from .foreign_firewall import Listing
+
+        return Listing.of(self.system.nft.listing(netns, tables))
 
     def table(self, netns: str) -> Optional[str]:
         if netns not in self._tables:

@@ -153,6 +153,15 @@ class _Nft:
     def table(self, netns):
         return self._kernel.space(netns).table
 
+    def forward_tables(self, netns):
+        return set()
+
+    def has_chain(self, netns, family, table, chain):
+        return False
+
+    def listing(self, netns, tables):
+        return []
+
     def replace(self, netns, body):
         self._kernel.act()
         self._kernel.space(netns).table = None if body is None else self.listed(body)

@@ -303,7 +303,7 @@ def test_a_loader_that_has_sources_only_of_what_was_made():
     found = source(Importer(serves=True))
     assert found["linuxnet_netns/doors/nft.py"] == "# source of %s.doors.nft" % host_program.__package__
     assert executed == []
-    with pytest.raises(SystemRefused, match="the source of .*module_utils.apply cannot be read"):
+    with pytest.raises(SystemRefused, match="the source of .*module_utils.accept_chain cannot be read"):
         source(Importer(serves=False))
 
 

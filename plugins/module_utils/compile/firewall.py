@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from ..accept_mark import MARK, MARKED_FROM
 from ..desired import cidr
 from ..desired.netns_forward import Forward
 from ..desired.netns_nat import Nat
@@ -33,6 +34,9 @@ from ..errors import Clash
 #: Just before the usual -100, 0 and 100, so that order against others is defined. Numbers, because nft 1.0.6
 #: refuses names such as dstnat in an output chain.
 DSTNAT, FILTER, SRCNAT, RAW = -110, -10, 90, -300
+
+#: After everybody's filters.
+_UNMARKED_FROM = 1000
 
 #: In Ruleset.opened: every interface (the switch that we used is the global one).
 EVERY = "*"
@@ -57,7 +61,8 @@ class Ruleset:
     """Everything that one namespace's table depends on.
 
     ``nat``: (resource, links its sources live behind); ``forwards``: (resource, links its target lives behind);
-    ``defaults``: links of default routes; ``opened``: by IP version, links not ours on which we enabled forwarding.
+    ``defaults``: links of default routes; ``opened``: by IP version, links not ours on which we enabled forwarding;
+    ``marked``: an accept of ours in another table looks for a mark on what passes our links.
     """
 
     inside: tuple[Inside, ...] = ()
@@ -65,13 +70,14 @@ class Ruleset:
     forwards: tuple[tuple[Forward, tuple[str, ...]], ...] = ()
     defaults: tuple[str, ...] = ()
     opened: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    marked: bool = False
 
 
 def compile_ruleset(rules: Ruleset) -> Optional[str]:
     """The body of our table, or None if nothing is needed."""
     if not (rules.inside or rules.nat or rules.forwards):
         return None
-    chains = [*_sources(rules), *_destination_nat(rules), *_filter(rules), *_source_nat(rules)]
+    chains = [*_sources(rules), *_destination_nat(rules), *_filter(rules), *_marks(rules), *_source_nat(rules)]
     return "".join(
         f"\tchain {name} {{\n" + "".join(f"\t\t{line}\n" for line in lines) + "\t}\n" for name, lines in chains if lines
     )
@@ -284,6 +290,29 @@ def _filter(rules: Ruleset) -> Iterator[Chain]:
         yield "opened", [*_replies(rules), *jump, "drop"]
     if len(lines) > 1 or opened:
         yield "filter_forward", [*lines, *opened]
+
+
+def _marks(rules: Ruleset) -> Iterator[Chain]:
+    """What our filter let through gets a bit of its mark set for as long as it passes the forward hook: other bits, and
+    whoever looks at marks later, are not concerned."""
+    links = {item.link for item in rules.inside}
+    if not rules.marked or not links:
+        return
+    yield (
+        "mark_forward",
+        [
+            _base("filter", "forward", MARKED_FROM),
+            *(f"{side} {_names(links)} meta mark set meta mark | {MARK:#010x}" for side in ("iifname", "oifname")),
+        ],
+    )
+    unmarked = MARK ^ 0xFFFFFFFF
+    yield (
+        "unmark_forward",
+        [
+            _base("filter", "forward", _UNMARKED_FROM),
+            f"meta mark & {MARK:#010x} == {MARK:#010x} meta mark set meta mark & {unmarked:#010x}",
+        ],
+    )
 
 
 def _declared_forwards(rules: Ruleset) -> Iterator[str]:

@@ -134,7 +134,12 @@ def sysctls(
 
 
 def ruleset(
-    netns: str, states: Iterable[State], where: Reach, inside: tuple[Inside, ...], opened: dict[int, tuple[str, ...]]
+    netns: str,
+    states: Iterable[State],
+    where: Reach,
+    inside: tuple[Inside, ...],
+    opened: dict[int, tuple[str, ...]],
+    marked: bool = False,
 ) -> Ruleset:
     """Everything that all owners declare for *netns*, ready for compile_ruleset()."""
     nat = tuple((item, where.towards(item.source)) for state in states for item in state.nat if item.netns == netns)
@@ -145,7 +150,7 @@ def ruleset(
         if item.netns == netns
     )
     defaults = tuple(sorted({link for links in where.defaults.values() for link in links}))
-    return Ruleset(inside, nat, forwards, defaults, opened)
+    return Ruleset(inside, nat, forwards, defaults, opened, marked)
 
 
 def inside_links(netns: str, states: Iterable[State], where: Reach) -> tuple[Inside, ...]:

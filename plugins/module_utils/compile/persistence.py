@@ -23,8 +23,11 @@ FOLDER = "/usr/local/lib/linuxnet-netns"
 PACKAGE = "linuxnet_netns"
 COMMAND = "/usr/local/sbin/linuxnet-netns"
 
-#: Starting, stopping and reloading these may flush the ruleset of everybody.
-FLUSHING = ("nftables.service", "firewalld.service", "ufw.service")
+#: Starting, stopping and reloading these may flush the ruleset of everybody, or make rules that drop what is forwarded.
+FLUSHING = (
+    *("nftables.service", "firewalld.service", "ufw.service", "docker.service"),
+    *("netfilter-persistent.service", "iptables.service", "ip6tables.service"),
+)
 
 _COMMAND = """\
 #!{interpreter} -IB

@@ -11,6 +11,8 @@ from typing import Any
 
 from .directory import Directory
 from .enablement import Enablement
+from .firewalld_policy import FirewalldPolicy
+from .foreign_accept import ForeignAccept
 from .kernel_object import KernelObject, Value
 from .link_address import LinkAddress
 from .link_route import LinkRoute
@@ -33,6 +35,8 @@ KINDS: dict[str, Any] = {
         TextFile,
         Namespace,
         NftTable,
+        ForeignAccept,
+        FirewalldPolicy,
         VethPair,
         LinkSetting,
         LinkAddress,
