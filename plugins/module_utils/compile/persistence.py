@@ -62,10 +62,13 @@ WantedBy=multi-user.target
 # After the unit's own commands and before its job is done: whoever waits for that finds the ruleset complete.
 _FLUSHED = """\
 [Service]
-ExecStartPost=-{command} restore --flushed
-ExecReload=-{command} restore --flushed
+{ready_to_start}ExecStartPost=-{command} restore --flushed
+{ready_to_reload}ExecReload=-{command} restore --flushed
 ExecStopPost=-{command} restore --flushed
 """
+
+#: What answers only when the unit's rules are there, by unit: firewalld has its name on the bus before that.
+_READY = {"firewalld.service": "-/usr/bin/firewall-cmd --quiet --state"}
 
 
 def compile_persistence(program: Mapping[str, str], interpreter: str, wanted: Wanted) -> None:
@@ -79,4 +82,12 @@ def compile_persistence(program: Mapping[str, str], interpreter: str, wanted: Wa
     for unit in FLUSHING:
         folder = f"{UNITS}/{unit}.d"
         wanted.add(Directory(folder), PRESENT)
-        wanted.add(UnitFile(f"{folder}/{DROP_IN}"), HEADER + _FLUSHED.format(command=COMMAND))
+        wanted.add(UnitFile(f"{folder}/{DROP_IN}"), HEADER + _flushed(unit))
+
+
+def _flushed(unit: str) -> str:
+    ready = {
+        when: f"{setting}={_READY[unit]}\n" if unit in _READY else ""
+        for when, setting in (("ready_to_start", "ExecStartPost"), ("ready_to_reload", "ExecReload"))
+    }
+    return _FLUSHED.format(command=COMMAND, **ready)
