@@ -268,8 +268,8 @@ def main() -> None:
     def work() -> dict[str, Any]:
         result = check(dict(module.params))
         if module.params["fail"] and not result["ok"]:
-            msg = f"{result.pop('msg')}; {result['remedy']}"
-            module.fail_json(msg=msg, error="blocked", **result)
+            result.update(msg=f"{result['msg']}; {result['remedy']}", error="blocked")
+            module.fail_json(**result)
         return result
 
     report(module, work)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from dataclasses import replace
-from typing import Any, Optional
+from typing import Any, Optional, cast
 
 from ..desired.cidr import Address
 from ..desired.names import HOST, where
@@ -100,11 +100,11 @@ def _connection(namespaces: Namespaces, question: Question, verdict: Verdict) ->
 
 
 def _from_inside(question: Question, journey: Journey) -> End:
-    assert question.to_address is not None  # question.py sees to it
+    to_address = cast(Address, question.to_address)  # question.py sees to it
     packet = Packet(
-        source=question.source or question.to_address,
-        destination=question.to_address,
-        protocol=wire_protocol(question.protocol, question.to_address.version),
+        source=question.source or to_address,
+        destination=to_address,
+        protocol=wire_protocol(question.protocol, to_address.version),
         port=question.port,
     )
     if question.source is not None:
