@@ -179,6 +179,7 @@ class _Run:
             released.pop(item, None)  # the key itself says what to do with processes inside
             released[item] = None
         self._let_go_with_namespaces(released, snapshot)
+        self._recover_originals(released, snapshot)
         self._keep_routers(released, snapshot)
         for directory in directories_in_use(released, snapshot):
             del released[directory]
@@ -317,6 +318,19 @@ class _Run:
             and snapshot.exists(item.netns)
         }
 
+    def _recover_originals(self, released: dict[KernelObject, Optional[Value]], snapshot: Snapshot) -> None:
+        """A run that was killed may have changed settings of a namespace that it had just made, and whose values nobody
+        had seen before: they are what they are in any new one."""
+        for item, original in list(released.items()):
+            if (
+                isinstance(item, Sysctl)
+                and original is None
+                and item.netns
+                and Namespace(item.netns) not in released
+                and item.observed(snapshot) is not None
+            ):
+                released[item] = self.system.files.sysctl_of_new_namespace(item.template)
+
     def _keep_routers(self, released: dict[KernelObject, Optional[Value]], snapshot: Snapshot) -> None:
         """Where the host was made a router after we came, our switches are no longer the only reason for forwarding."""
         for item in list(released):
@@ -370,6 +384,13 @@ class _Run:
         self.system.systemd.sweep()
         self.system.mounts.sweep()
         self.ledger.sweep(self.system)
+        pairs = [item for item in self.ledger.made if isinstance(item, VethPair)]
+        snapshot = Snapshot(self.system)
+        snapshot.prefetch(pairs)
+        for pair in pairs:
+            if pair.observed(snapshot) is not None:
+                bare = [place for place in pair.links if not snapshot.links(place[0])[place[1]].alias]
+                self.system.mark(pair.links, bare)
 
     def carry_out(self, changes: list[Change], hold: Optional[Hold] = None) -> list[str]:
         """Do it, verify it, remember it; on failure the ledger, too, is as before. Returns warnings."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import resource
 import time
+from collections.abc import Iterable
 from typing import Any, Optional
 
 from .desired.names import HOST, where
@@ -78,7 +79,7 @@ class System:
                 if error.errno != errno.EEXIST or time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)  # the name of a pair whose namespace was just removed
-        pair = " -- ".join(place(item["netns"], item["name"]) for item in (end, peer))
+        pair = _named((item["netns"], item["name"]) for item in (end, peer))
         for item in (end, peer):
             try:
                 self.netlink.mark(item["netns"], item["name"], pair, bool(item.get("up")))
@@ -87,6 +88,11 @@ class System:
                 raise
             self._created[item["netns"], item["name"]] = item
             self._indexes.pop(item["netns"], None)
+
+    def mark(self, pair: Iterable[tuple[str, str]], bare: Iterable[tuple[str, str]]) -> None:
+        """Mark those ends of a pair of ours that are *bare*: the run that made them was killed before it could."""
+        for netns, name in bare:
+            self.netlink.mark(netns, name, _named(pair), up=False)
 
     def created_with(self, netns: str, link: str, setting: str, value: Any) -> bool:
         """True, once, if a link was made just now with this setting: then there is nothing left to set."""
@@ -164,3 +170,8 @@ class System:
         """Tells this boot, and this network, from others: what the kernel held before is gone."""
         boot = self.files.sysctl("kernel/random/boot_id")
         return f"{boot} {self.mounts.own_identity()}"
+
+
+def _named(pair: Iterable[tuple[str, str]]) -> str:
+    """A pair's name, which both ends carry."""
+    return " -- ".join(place(*end) for end in pair)

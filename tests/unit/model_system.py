@@ -21,7 +21,7 @@ from ansible_collections.linuxnet.netns.plugins.module_utils.doors.netns_mounts 
 from ansible_collections.linuxnet.netns.plugins.module_utils.doors.systemd import UNITS, Systemd, Unit
 from ansible_collections.linuxnet.netns.plugins.module_utils.errors import SystemRefused
 from ansible_collections.linuxnet.netns.plugins.module_utils.system import System
-from model_kernel import Device, ModelKernel, refuse
+from model_kernel import Device, ModelKernel, Space, refuse
 
 
 class Netlink:
@@ -241,6 +241,9 @@ class _Files:
         return self._kernel.space(self._kernel.current).sysctls.get(
             path.replace("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding")
         )
+
+    def sysctl_of_new_namespace(self, path):
+        return Space(0, True, self._kernel.host).sysctls.get(path)
 
     def set_sysctl(self, netns, path, value):
         self._kernel.act()

@@ -485,16 +485,14 @@ def test_a_failure_names_the_step_and_leaves_everything_as_it_was(start):
     assert kernel.picture(ledger=False) == dry.picture(ledger=False)
 
 
-def unmarked(picture):
-    """Without the marks of links: one that was killed before its mark is known by the ledger all the same."""
-    for space in picture["spaces"].values():
-        space["links"] = {name: (*link[:4], *link[5:]) for name, link in space["links"].items()}
-    return picture
-
-
 def test_a_run_that_was_killed_is_finished_by_the_next():
-    """Whatever was made is in the ledger before it is made."""
-    dry = made()
+    """Whatever was made is in the ledger before it is made. Whatever is asked for next, nothing of it stays."""
+    options = {
+        **OPTIONS,
+        "namespaces": [{**NAMESPACES[0], "sysctls": {"net.core.somaxconn": 9}}, *NAMESPACES[1:]],
+        "nat": [NAT, {"name": "inner", "netns": "app", "source": ["10.9.0.0/24"], "out_interface": ["eth0"]}],
+    }
+    dry, bare = made(options), made({"namespaces": [{"name": "app"}]})
     for number in range(2, dry.writes):  # the first is the ledger's folder
         kernel = uplinked()
         clean = kernel.picture()
@@ -506,13 +504,15 @@ def test_a_run_that_was_killed_is_finished_by_the_next():
 
         kernel.act = act
         with pytest.raises(BaseException):  # noqa: B017 - the process ends here, whatever it says
-            converge(kernel, topology(OPTIONS))
+            converge(kernel, topology(options))
         del kernel.act
-        other = copy.deepcopy(kernel)
-        converge(kernel, topology(OPTIONS))
-        assert unmarked(kernel.picture(ledger=False)) == unmarked(dry.picture(ledger=False))
-        converge(other, topology(OPTIONS, absent=True))
+        other, third = copy.deepcopy(kernel), copy.deepcopy(kernel)
+        converge(kernel, topology(options))
+        assert kernel.picture(ledger=False) == dry.picture(ledger=False)
+        converge(other, topology(options, absent=True))
         assert other.picture() == clean
+        converge(third, topology({"namespaces": [{"name": "app"}]}))
+        assert third.picture(ledger=False) == bare.picture(ledger=False)
 
 
 # -- forwarding --

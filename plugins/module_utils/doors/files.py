@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import Optional
 
 from ..errors import SystemRefused
-from .in_namespace import in_namespace
+from .in_namespace import enter_new, in_namespace, in_thread
 
 #: Every user inside a namespace has to be able to read its resolv.conf.
 MODE = 0o644
@@ -230,6 +230,15 @@ class Files:
                 return stream.read().strip()
         except OSError:
             return ""
+
+    def sysctl_of_new_namespace(self, path: str) -> Optional[str]:
+        """What a sysctl is in a namespace that nobody has touched."""
+
+        def work() -> Optional[str]:
+            enter_new()
+            return self.sysctl(path)
+
+        return in_thread(work)
 
     def set_sysctl(self, netns: str, path: str, value: str) -> Optional[str]:
         """Write a sysctl inside *netns*; returns what it was."""

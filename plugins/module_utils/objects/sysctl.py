@@ -55,6 +55,12 @@ class Sysctl(KernelObject):
         return None
 
     @property
+    def template(self) -> str:
+        """The key that a new interface takes its value from; for keys of no interface, the key itself."""
+        parts = self.path.split("/")
+        return self.path if self.link is None else "/".join([*parts[:3], "default", *parts[4:]])
+
+    @property
     def netns_names(self) -> tuple[str, ...]:
         return (self.netns,)
 
