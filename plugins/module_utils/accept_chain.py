@@ -53,7 +53,7 @@ class ForeignTable:
             before = 0
             for rule in rules:
                 if _jumps_to_ours(rule):
-                    jumps.setdefault(chain, []).append((before, int(rule.get("handle") or 0)))
+                    jumps.setdefault(chain, []).append((before, rule["handle"]))
                 else:
                     before += 1
         return cls(family, name, chains, jumps, accept)
@@ -85,7 +85,7 @@ class ForeignTable:
             rules = self.chains.get(chain, [])
             if not handle:
                 return chain  # the policy
-            number = next((index for index, rule in enumerate(rules) if rule.get("handle") == handle), None)
+            number = next((index for index, rule in enumerate(rules) if rule["handle"] == handle), None)
             if number is None or not self._drops_all(rules[number]):
                 return None
             if not steps or any(not _only_logs(rule) for rule in rules[:number]):
@@ -123,7 +123,7 @@ def with_accept(listing: Listing, family: str, table: str, chains: Iterable[str]
         rules[family, table, chain] = theirs
         if chain in wanted:
             place = foreign.place(chain)
-            rules[family, table, chain] = [*theirs[:place], {"expr": [_JUMP]}, *theirs[place:]]
+            rules[family, table, chain] = [*theirs[:place], {"expr": [_JUMP], "handle": 0}, *theirs[place:]]
     return Listing(listing.bases, rules, listing.sets, listing.owned)
 
 
@@ -168,33 +168,32 @@ _JUMP = {"jump": {"target": ACCEPT_CHAIN}}
 
 
 def _jumps_to_ours(rule: Rule) -> bool:
-    return _JUMP in (rule.get("expr") or ())
+    return _JUMP in (rule["expr"])
 
 
 def _accepts_marked(rule: Rule) -> bool:
     """Old releases of iptables-nft match the mark with an extension, which nft does not show."""
-    statements = [item for item in rule.get("expr") or () if next(iter(item), "") not in _BESIDE]
+    statements = [item for item in rule["expr"] if next(iter(item), "") not in _BESIDE]
     if len(statements) != 2 or "accept" not in statements[1]:
         return False
-    extension = statements[0].get("xt")
-    return str(MARK) in str(statements[0].get("match")) or (extension or {}).get("name") == "mark"
+    return str(MARK) in str(statements[0].get("match")) or statements[0].get("xt", {}).get("name") == "mark"
 
 
 def _only_logs(rule: Rule) -> bool:
     return all(
-        next(iter(item), "") in _BESIDE or ((item.get("xt") or {}).get("name") in _LOGGING) or "limit" in item
-        for item in rule.get("expr") or ()
+        next(iter(item), "") in _BESIDE or item.get("xt", {}).get("name") in _LOGGING or "limit" in item
+        for item in rule["expr"]
     )
 
 
 def _unconditional(rule: Rule) -> Optional[tuple[str, str]]:
     """What a rule without any match does: (statement, target of a jump); None if it has one."""
-    for item in rule.get("expr") or ():
+    for item in rule["expr"]:
         kind = next(iter(item), "")
         what = item.get(kind)
         if kind in _BESIDE:
             continue
-        if kind == "xt" and isinstance(what, Mapping):
+        if kind == "xt":
             if what.get("name") == "comment" or what.get("name") in _LOGGING:
                 continue
             return {"REJECT": ("reject", ""), "DROP": ("drop", "")}.get(str(what.get("name")))

@@ -95,17 +95,34 @@ def base_chains(ruleset: Iterable[Mapping[str, Any]]) -> list[BaseChain]:
     """The base chains of a listing, in the order in which the kernel asks those of one hook."""
     found = [
         BaseChain(
-            str(chain["family"]),
-            str(chain["table"]),
-            str(chain["name"]),
-            str(chain["hook"]),
-            int(chain.get("prio") or 0),
-            str(chain.get("policy") or "accept"),
+            *_named(chain), str(chain["hook"]), _priority(chain.get("prio")), str(chain.get("policy") or "accept")
         )
-        for chain in (item["chain"] for item in ruleset if isinstance(item.get("chain"), Mapping))
-        if chain.get("hook")
+        for chain in (item.get("chain") for item in ruleset)
+        if isinstance(chain, Mapping) and chain.get("hook")
     ]
     return sorted(found, key=lambda chain: chain.priority)
+
+
+def _named(item: Mapping[str, Any], name: str = "name") -> tuple[str, str, str]:
+    return str(item.get("family")), str(item.get("table")), str(item.get(name))
+
+
+def _priority(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _readable(rule: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A rule whose statements are mappings, those of iptables' extensions with what is known of them."""
+    statements = [item for item in _items(rule.get("expr")) if isinstance(item, Mapping) and item]
+    shown = [
+        {"xt": item["xt"] if isinstance(item["xt"], Mapping) else {}} if "xt" in item else item for item in statements
+    ]
+    handle = rule.get("handle")
+    return {**rule, "expr": shown, "handle": handle if isinstance(handle, int) else 0}
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def verdict(ruleset: Iterable[Mapping[str, Any]], packet: Packet, own_table: tuple[str, str]) -> Verdict:
@@ -129,22 +146,22 @@ class Listing:
     @classmethod
     def of(cls, ruleset: Iterable[Mapping[str, Any]]) -> Listing:
         """*ruleset* is the list under ``"nftables"``."""
-        items = list(ruleset)
+        items = [item for item in ruleset if isinstance(item, Mapping)]
         rules: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
         sets: dict[tuple[str, str, str], Mapping[str, Any]] = {}
         owned = set()
         for item in items:
-            if isinstance(item.get("chain"), Mapping):
-                chain = item["chain"]
-                rules.setdefault((chain["family"], chain["table"], chain["name"]), [])
-            if isinstance(item.get("rule"), Mapping):
-                rule = item["rule"]
-                rules.setdefault((rule["family"], rule["table"], rule["chain"]), []).append(rule)
-            if isinstance(item.get("table"), Mapping) and "owner" in str(item["table"].get("flags")):
-                owned.add((item["table"]["family"], item["table"]["name"]))
-            for kind in ("set", "map"):
-                if isinstance(item.get(kind), Mapping):
-                    sets[item[kind]["family"], item[kind]["table"], item[kind]["name"]] = item[kind]
+            kind, what = next(iter(item.items()), ("", None))
+            if not isinstance(what, Mapping):
+                continue
+            if kind == "chain":
+                rules.setdefault(_named(what), [])
+            elif kind == "rule":
+                rules.setdefault(_named(what, "chain"), []).append(_readable(what))
+            elif kind == "table" and "owner" in str(what.get("flags")):
+                owned.add((str(what.get("family")), str(what.get("name"))))
+            elif kind in ("set", "map"):
+                sets[_named(what)] = what
         return cls(base_chains(items), rules, sets, frozenset(owned))
 
     def knows(self, family: str, table: str) -> bool:
@@ -209,15 +226,15 @@ class _Walk:
     def _rule(self, rule: Mapping[str, Any], chain: str, certain: bool, depth: int) -> Any:
         """As _chain(), or "return". Where *certain* is False, nothing in here ends anything."""
         sure, nameless = certain, False
-        statements = [item for item in rule.get("expr") or () if isinstance(item, Mapping)]
+        statements = rule["expr"]
         for statement in statements:
             kind = next(iter(statement), "")
             what = statement.get(kind)
             if kind == "match" and isinstance(what, Mapping):
                 matches = self._matcher.match(what)
-            elif kind == "xt" and (not isinstance(what, Mapping) or what.get("type") == "match"):
+            elif kind == "xt" and what.get("type", "match") == "match":
                 matches = self._extension(what, statements[-1])
-                nameless = nameless or not isinstance(what, Mapping)
+                nameless = nameless or not what
             elif kind in _MAYBE or (kind == "set" and isinstance(what, Mapping) and what.get("stmt")):
                 matches = None
             else:
@@ -232,10 +249,10 @@ class _Walk:
             self._doubt(rule, chain)  # an old nft shows neither matches nor targets of iptables
         return None
 
-    def _extension(self, what: Any, last: Mapping[str, Any]) -> Optional[bool]:
+    def _extension(self, what: Mapping[str, Any], last: Mapping[str, Any]) -> Optional[bool]:
         """A match of iptables: what it says is not shown. Of a connection's state, people accept replies and drop what
         is invalid; and a plain packet has no extension headers."""
-        name = what.get("name") if isinstance(what, Mapping) else None
+        name = what.get("name")
         if name in _HEADERS:
             return False
         if name in ("conntrack", "state"):
@@ -248,7 +265,7 @@ class _Walk:
     def _act(self, kind: str, what: Any, rule: Mapping[str, Any], chain: str, sure: bool, depth: int) -> Any:
         """A statement that is no match: None to go on with the rule's next one, "next" with the next rule."""
         if kind == "xt":
-            name = str(what.get("name")) if isinstance(what, Mapping) else ""
+            name = str(what.get("name"))
             kind = "log" if name in _GOING_ON else _TARGETS.get(name, name)
         if kind in _BESIDE:
             return None

@@ -59,6 +59,34 @@ def mutation(floor: str, file: str, old: str, new: str, *tests: str) -> Mutation
 
 MUTATIONS = (
     mutation(
+        "coexistence",
+        "accept_chain.py",
+        "if not steps or any(not _only_logs(rule) for rule in rules[:number]):",
+        "if True:",
+        "unit/test_coexistence.py",
+    ),
+    mutation(
+        "coexistence",
+        "accept_chain.py",
+        "if number is None or not self._drops_all(rules[number]):",
+        "if number is None:",
+        "unit/test_coexistence.py",
+    ),
+    mutation(
+        "coexistence",
+        "compile/coexistence.py",
+        "or verdict.priority <= MARKED_FROM:",
+        "or False:",
+        "unit/test_coexistence.py",
+    ),
+    mutation(
+        "coexistence",
+        "foreign_firewall.py",
+        'return "return" if kind == "goto" and sure else "next"',
+        'return "next"',
+        "unit/test_foreign_firewall.py",
+    ),
+    mutation(
         "spec",
         "spec/netns_forward.py",
         'hairpin=dict(type="bool", default=True)',

@@ -10,7 +10,9 @@ import pathlib
 from dataclasses import replace
 
 import pytest
+from ansible_collections.linuxnet.netns.plugins.module_utils.compile.coexistence import needed_accepts
 from ansible_collections.linuxnet.netns.plugins.module_utils.foreign_firewall import (
+    Listing,
     Packet,
     Verdict,
     base_chains,
@@ -326,3 +328,9 @@ JSON = st.recursive(
 def test_whatever_nft_prints_has_an_answer(expressions):
     items = [chain(), {"rule": {"family": "inet", "table": "t", "chain": "forward", "expr": expressions}}]
     assert verdict(items, OUT, OWN).accepted in (True, False, None)
+    needed_accepts(Listing.of(items), [("out", OUT)], OWN)
+
+
+@given(st.lists(JSON | st.dictionaries(st.sampled_from(["table", "chain", "rule", "set", "map"]), JSON), max_size=4))
+def test_whatever_nft_lists_has_an_answer(items):
+    assert verdict([chain(), *items], OUT, OWN).accepted in (True, False, None)
