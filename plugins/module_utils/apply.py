@@ -8,8 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Callable
 
+from .doors.netlink_kept import Kept
 from .errors import NetnsError, StepFailed, SystemRefused
 from .objects.kernel_object import KernelObject, Value
+from .objects.link_address import LinkAddress
+from .objects.link_setting import LinkSetting
 from .objects.veth_pair import VethPair
 from .plan import WITH_LINK, WITH_NAMESPACE, Change
 from .snapshot import Snapshot
@@ -26,6 +29,8 @@ class Journal:
     def __init__(self, system: System) -> None:
         self._system = system
         self._done: list[Change] = []
+        #: What there was in a namespace before something was done that takes along more than it says.
+        self._kept: dict[str, Kept] = {}
         self.originals: dict[KernelObject, Value] = {}
 
     def carry_out(self, changes: list[Change]) -> None:
@@ -33,6 +38,8 @@ class Journal:
         steps = [change for change in changes if not change.implied]
         along = [change for change in changes if change.implied == WITH_LINK]
         self._system.netlink.expect(change.item.netns_names[0] for change in steps if change.item.GROUPED)
+        for netns in {change.item.netns_names[0] for change in steps if _takes_along(change)} - self._kept.keys():
+            self._kept[netns] = self._system.keep(netns)
         for number, change in enumerate(steps, 1):
             try:
                 if not change.item.DEFERRED:
@@ -108,6 +115,11 @@ class Journal:
                 change.item.apply(self._system, change.after, before)
             except (NetnsError, OSError) as error:
                 trouble.append(f"{change.item}: {error}")
+        for netns, kept in self._kept.items():
+            try:
+                trouble += self._system.bring_back(netns, kept)
+            except (NetnsError, OSError) as error:
+                trouble.append(str(error))
         try:
             self._system.systemd.settle()
         except (NetnsError, OSError) as error:
@@ -129,6 +141,14 @@ class Journal:
                 "verification failed: after applying, still not as wanted: "
                 + "; ".join(f"{change.item} is {_difference(change)}" for change in left[:5])
             )
+
+
+def _takes_along(change: Change) -> bool:
+    """Whether the kernel removes more than it is told to: what needs an address, or that a link is up."""
+    item = change.item
+    if isinstance(item, LinkSetting):
+        return (item.setting == "up" and change.before is True) or (item.setting == "mtu" and change.before is not None)
+    return isinstance(item, LinkAddress) and change.after is None
 
 
 def _difference(change: Change) -> str:

@@ -49,6 +49,7 @@ MODULES: tuple[str, ...] = (
     "doors.files",
     "doors.in_namespace",
     "doors.netlink",
+    "doors.netlink_kept",
     "doors.netlink_messages",
     "doors.netns_mounts",
     "doors.nft",

@@ -15,6 +15,7 @@ from .desired.names import HOST, where
 from .doors import processes
 from .doors.files import Files
 from .doors.netlink import Netlink
+from .doors.netlink_kept import Kept, bring_back, keep
 from .doors.netns_mounts import NetnsMounts
 from .doors.nft import Nft
 from .doors.systemd import Systemd
@@ -112,6 +113,14 @@ class System:
         """Put an interface into another namespace, under the name that it has."""
         self.netlink.move_link(netns, self.index(netns, link), target)
         self._indexes.clear()
+
+    def keep(self, netns: str) -> Kept:
+        """The addresses, routes and neighbours of a namespace, to be brought back."""
+        return keep(self.netlink.control(netns))
+
+    def bring_back(self, netns: str, kept: Kept) -> list[str]:
+        """Make again what is missing of what was kept; returns what could not be."""
+        return bring_back(self.netlink.control(netns), kept, {link.index for link in self.netlink.links(netns)})
 
     def end_processes(self, netns: str, timeout: float) -> None:
         """End whoever lives in a namespace. Units whose main process does are stopped, or systemd might start them

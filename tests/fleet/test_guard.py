@@ -179,6 +179,20 @@ def test_a_host_that_is_cut_off_comes_back_by_itself(host, way):
     assert watched == {"cut"}, "written before the confirmation: %s" % watched
 
 
+@pytest.mark.parametrize("end", [{"up": False}, {"addresses": []}], ids=str)
+def test_an_interface_that_is_taken_away_comes_back_with_all_its_routes(host, end):
+    """The one that carries the connection: what the kernel removed along with it is there again, too."""
+    host.ssh("ip route add 10.70.0.0/16 via 172.30.0.1 proto static")
+    host.ssh("ip route add 10.71.0.0/16 via 10.70.0.9 dev mgmt0 onlink")
+    before = host.snapshot()
+    options = {"name": "mgmt0", "confirm_timeout": 6, **end}
+    task = {"name": "Converge", "ignore_errors": True, "linuxnet.netns.veth": options}
+    text = "---\n" + json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [task]}]) + "\n"
+    result = host.run_playbook(text).task("Converge").result
+    assert result["error"] == "not_confirmed" and "the host is as before" in result["msg"], result
+    host.assert_same(before)
+
+
 def test_a_host_whose_watchdog_is_killed_with_it_is_as_before_after_a_reboot(host):
     """Pulling the plug is what is left to an operator; nothing of the trial comes back."""
     before = host.snapshot()

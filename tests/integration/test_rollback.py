@@ -186,3 +186,58 @@ def test_a_file_that_cannot_be_written_undoes_everything(host, app):
     assert "/etc/netns" in result.msg
     host.sh("umount /etc/netns; rmdir /etc/netns")
     host.assert_same(before, "the failed run left something behind")
+
+
+#: What the kernel takes along with an address, or when a link goes down: none of it was made by us.
+ANOTHERS = """
+    ip link add lan0 type veth peer name lan1
+    ip link set lan1 up
+    ip link set lan0 up
+    ip address add 192.168.7.2/24 broadcast + dev lan0
+    ip address add 192.168.7.3/24 dev lan0
+    ip address add 192.168.7.4/24 dev lan0 label lan0:4
+    ip address add fd00:7::2/64 dev lan0 nodad
+    ip address add fd00:7::3/64 dev lan0 nodad noprefixroute
+    ip route add 10.70.0.0/16 via 192.168.7.1 mtu lock 1300 proto static
+    ip route add 10.71.0.0/16 via 10.70.0.9 dev lan0 onlink src 192.168.7.3 metric 7
+    ip route add 10.72.0.0/16 dev lan0 table 70 scope link
+    ip route add 10.73.0.0/16 src 192.168.7.4 nexthop via 192.168.7.1 weight 3 nexthop via 192.168.7.9 weight 1
+    ip route add 10.74.0.0/16 dev lo src 192.168.7.3
+    ip -6 route add fd00:70::/48 via fd00:7::1 metric 9
+    ip neighbour add 192.168.7.50 lladdr 02:00:00:00:00:50 dev lan0 nud permanent
+"""
+
+
+WAY = """
+    ip -4 -details route show table all
+    ip -6 -details route show table all | grep -v "table local"
+    ip address show lan0 scope global
+    ip neighbour show nud permanent
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"up": False},
+        {"addresses": []},
+        {"addresses": ["192.168.7.9/24"]},
+        {"addresses": ["192.168.7.3/24", "192.168.7.4/24"]},
+        {"mtu": 1200},
+        {"up": False, "addresses": [], "mtu": 1400},
+    ],
+    ids=str,
+)
+def test_what_the_kernel_takes_along_comes_back(host, app, change):
+    """Setting a link down costs the routes through it, removing an address those that start there; and the order of
+    addresses says which one packets are sent from."""
+    host.sh(ANOTHERS)
+    before = host.snapshot()
+    way = host.sh(WAY)
+    break_nft(host)
+    options = {**topology(app), "veths": [app.veth, {"name": "lan0", **change}]}
+    result = host.module("netns_topology", fails=True, **options)
+    mend_nft(host)
+    assert "simulated" in result.msg and "Everything was undone" in result.msg, result.msg
+    host.assert_same(before, "the failed run left something behind")
+    assert host.sh(WAY) == way

@@ -211,6 +211,10 @@ class Netlink:
             os.close(handle)
         return None
 
+    def control(self, netns: str) -> NetlinkSocket:
+        """The socket of a namespace, for netlink_kept.py."""
+        return self._socket(netns)
+
     # -- writing --
 
     def add_veth(self, end: dict[str, Any], peer: dict[str, Any]) -> None:

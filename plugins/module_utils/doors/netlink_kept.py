@@ -23,7 +23,7 @@ from .netlink import NetlinkSocket
 
 #: IFA_F_*: what the kernel finds out for itself.
 _TEMPORARY, _FOUND_OUT = 0x01, 0x01 | 0x04 | 0x08 | 0x20 | 0x40 | 0x80
-_IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS = 1, 2, 6, 8
 _RTA_CACHEINFO, _RTA_EXPIRES, _RTA_NH_ID = 12, 23, 30
 _NDA_DST, _NDA_LLADDR = 1, 2
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -87,24 +87,43 @@ def bring_back(control: NetlinkSocket, kept: Kept, indexes: Collection[int]) -> 
 
 
 def _addresses(control: NetlinkSocket, kept: Kept, now: Kept, indexes: Collection[int]) -> list[str]:
-    """IPv4's in their order: the first one in a network is what packets are sent from."""
+    """In their order, and with their flags: from the first one in a network packets are sent."""
     trouble = []
     for index in sorted({key[1] for key in kept.addresses} & set(indexes)):
         for family in (socket.AF_INET, socket.AF_INET6):
-            then = [key for key in kept.addresses if key[:2] == (family, index)]
-            there = [key for key in now.addresses if key[:2] == (family, index)]
-            wrong = [key for key in then if key not in there]
-            if family == socket.AF_INET and [key for key in there if key in then] != then:
-                same = next(
-                    (number for number, pair in enumerate(zip(then, there)) if pair[0] != pair[1]),
-                    min(len(then), len(there)),
-                )
-                wrong = then[same:]
-                present = [now.addresses[key] for key in there if key in wrong]
-                trouble += _told(control, wire.RTM_DELADDR, present, "an address in another order")
-            requests = [kept.addresses[key] for key in wrong]
+            then, there = (_in_order(side, family, index) for side in (kept, now))
+            there = [key for key in there if key in then]
+            same = 0
+            while same < min(len(then), len(there)) and _alike(kept, now, then[same], there[same]):
+                same += 1
+            present = [now.addresses[key] for key in there[same:]]
+            trouble += _told(control, wire.RTM_DELADDR, present, "an address that was not as before")
+            requests = [kept.addresses[key] for key in then[same:]]
             trouble += _told(control, wire.RTM_NEWADDR, requests, "an address that went along")
     return trouble
+
+
+def _in_order(side: Kept, family: int, index: int) -> list[tuple]:
+    """The addresses of a link in the order in which they were added: of IPv6's, the kernel lists the last one first."""
+    found = [key for key in side.addresses if key[:2] == (family, index)]
+    return found if family == socket.AF_INET else found[::-1]
+
+
+def _alike(kept: Kept, now: Kept, key: tuple, other: tuple) -> bool:
+    """Whether an address is as it was. One that came back without duplicate address detection is as good: nobody else
+    can have taken it meanwhile."""
+    flags = [
+        int.from_bytes(side.addresses[key][2:3], "big") & ~wire.IFA_F_NODAD for side in (kept, now) if key == other
+    ]
+    rest = [_without_flags(side.addresses[key]) for side in (kept, now) if key == other]
+    return bool(flags) and flags[0] == flags[1] and rest[0] == rest[1]
+
+
+def _without_flags(request: bytes) -> tuple:
+    found = wire.attributes(request, 8)
+    found.pop(_IFA_CACHEINFO, None)  # when it was made, and when it ends if it does
+    more = struct.unpack("=I", found.pop(_IFA_FLAGS))[0] & ~wire.IFA_F_NODAD if _IFA_FLAGS in found else 0
+    return request[3:8], more, sorted(found.items())
 
 
 def _told(control: NetlinkSocket, kind: int, bodies: Iterable[bytes], what: str) -> list[str]:
