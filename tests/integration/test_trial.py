@@ -109,19 +109,6 @@ def test_a_watchdog_that_is_told_to_end_takes_the_change_back(host, cut):
     host.assert_same(before)
 
 
-def test_a_watchdog_that_was_killed(host, cut):
-    """Nobody takes the change back then. The next run knows nothing of it, and finds it all as it is wanted."""
-    before = host.snapshot()
-    name = ask(host, cut, 40000)
-    host.sh(f"kill -9 $(pgrep -f '[/]run/linuxnet-netns/{name}')")
-    told = confirm(host, name, 40001, fails=True)
-    assert "without saying what came of it" in told.msg
-    host.sh(f"rm -r /run/linuxnet-netns/{name}; rmdir /run/linuxnet-netns")
-    host.module("netns_topology", **cut)
-    host.module("netns_topology", state="absent")
-    host.assert_same(before)
-
-
 def test_a_change_that_fails_on_trial_says_so_to_who_confirms(host, cut):
     before = host.snapshot()
     cut["namespaces"][0]["sysctls"] = {"net.ipv4.conf.all.rp_filter": "banana"}
