@@ -32,7 +32,7 @@ class Lifeline:
 
     connection: SshConnection
     link: str
-    route: wire.Route
+    route: wire.FibRoute
 
     def __str__(self) -> str:
         return f"the SSH connection from {self.connection.remote} to {self.connection.local} by {self.link}"
@@ -110,7 +110,7 @@ def _route_cuts(item: LinkRoute, lifeline: Lifeline) -> str:
     return f"{lifeline} goes by {_named(route)}"
 
 
-def _named(route: wire.Route) -> str:
+def _named(route: wire.FibRoute) -> str:
     name = "the default route" if not route.network.prefixlen else f"the route to {route.network}"
     return name + (f" via {route.via}" if route.via else "")
 

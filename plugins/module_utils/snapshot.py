@@ -300,12 +300,8 @@ class Snapshot:
     def _one_sysctl(self, path: str) -> Optional[str]:
         """A key of an interface that is not there yet reads as what the kernel will give it: the default's value."""
         value = self.system.files.sysctl(path)
-        link = Sysctl("", path).link
-        if value is None and link is not None:
-            parts = path.split("/")
-            parts[3] = "default"
-            return self.system.files.sysctl("/".join(parts))
-        return value
+        template = Sysctl("", path).template
+        return self.system.files.sysctl(template) if value is None and template != path else value
 
     def _in_new_namespace(self, path: str) -> Optional[str]:
         """A forwarding switch as the kernel sets it in a new namespace: IPv4's copied from the host's, IPv6's off."""

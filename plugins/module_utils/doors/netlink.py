@@ -73,6 +73,15 @@ class NetlinkSocket:
                 return messages
         raise SystemRefused("the kernel's tables change faster than they can be read", errno.EAGAIN)
 
+    def route_messages(self) -> list[wire.Message]:
+        """All routes of both families and all tables."""
+        return [
+            message
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for message in self.dump(wire.RTM_GETROUTE, wire.route_dump(family))
+            if message.kind == wire.RTM_NEWROUTE
+        ]
+
     def _exchange(self, kind: int, flags: int, body: bytes) -> Iterator[wire.Message]:
         self._sequence += 1
         self._socket.send(struct.pack("=IHHII", 16 + len(body), kind, flags, self._sequence, 0) + body)
@@ -147,15 +156,9 @@ class Netlink:
 
     def routes(self, netns: str) -> list[wire.Route]:
         """Routes of both families and all tables but `local`, without the kernel's own."""
-        found = []
-        for family in (socket.AF_INET, socket.AF_INET6):
-            messages = self._socket(netns).dump(wire.RTM_GETROUTE, wire.route_dump(family))
-            found += [
-                route for message in messages if message.kind == wire.RTM_NEWROUTE for route in wire.routes(message)
-            ]
-        return found
+        return [route for message in self._socket(netns).route_messages() for route in wire.routes(message)]
 
-    def route_to(self, netns: str, to: wire.IpAddress, source: wire.IpAddress) -> Optional[wire.Route]:
+    def route_to(self, netns: str, to: wire.IpAddress, source: wire.IpAddress) -> Optional[wire.FibRoute]:
         """The entry that a packet of our own from *source* to *to* takes; None if nothing leads there."""
         try:
             answers = self._socket(netns).query(wire.RTM_GETROUTE, wire.route_query(to, source))
@@ -163,17 +166,12 @@ class Netlink:
             if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL, errno.ENODEV):
                 return None
             raise
-        return next((wire.found_route(answer) for answer in answers if answer.kind == wire.RTM_NEWROUTE), None)
+        found = (wire.fib_routes(answer) for answer in answers if answer.kind == wire.RTM_NEWROUTE)
+        return next((routes[0] for routes in found if routes), None)
 
     def fib(self, netns: str) -> list[wire.FibRoute]:
         """All routes of both families and all tables, as the kernel looks them up."""
-        found = []
-        for family in (socket.AF_INET, socket.AF_INET6):
-            messages = self._socket(netns).dump(wire.RTM_GETROUTE, wire.route_dump(family))
-            found += [
-                route for message in messages if message.kind == wire.RTM_NEWROUTE for route in wire.fib_routes(message)
-            ]
-        return found
+        return [route for message in self._socket(netns).route_messages() for route in wire.fib_routes(message)]
 
     def neighbour_states(self, netns: str) -> list[wire.NeighbourState]:
         """All neighbours that the kernel has tried to reach, of both families."""

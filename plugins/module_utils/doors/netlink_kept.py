@@ -41,13 +41,6 @@ class Kept(NamedTuple):
 
 def keep(control: NetlinkSocket) -> Kept:
     """All addresses, routes and permanent neighbours of a socket's namespace, without those that are the kernel's."""
-    routes = [
-        request
-        for family in (socket.AF_INET, socket.AF_INET6)
-        for message in control.dump(wire.RTM_GETROUTE, wire.route_dump(family))
-        if message.kind == wire.RTM_NEWROUTE
-        for request in route(message.body)
-    ]
     return Kept(
         dict(
             item
@@ -55,7 +48,7 @@ def keep(control: NetlinkSocket) -> Kept:
             if message.kind == wire.RTM_NEWADDR
             for item in address(message.body)
         ),
-        dict(routes),
+        dict(item for message in control.route_messages() for item in route(message.body)),
         {
             body: body
             for message in control.dump(wire.RTM_GETNEIGH, wire.NEIGHBOUR_DUMP)
@@ -68,7 +61,8 @@ def keep(control: NetlinkSocket) -> Kept:
 def bring_back(control: NetlinkSocket, kept: Kept, indexes: Collection[int]) -> list[str]:
     """Make again what is missing, on the links that are still there (*indexes*); returns what could not be."""
     trouble = _addresses(control, kept, keep(control), indexes)
-    missing = {key: body for key, body in kept.routes.items() if key not in keep(control).routes}
+    there = keep(control)  # addresses have brought some routes along
+    missing = {key: body for key, body in kept.routes.items() if key not in there.routes}
     refused: dict[bytes, SystemRefused] = {}
     progress = True
     while missing and progress:  # a route whose next hop is behind another one comes after it
@@ -82,7 +76,7 @@ def bring_back(control: NetlinkSocket, kept: Kept, indexes: Collection[int]) -> 
         progress = len(refused) < len(missing)
         missing = {key: missing[key] for key in refused}
     trouble += [f"a route that went along: {error}" for error in refused.values()]
-    gone = [body for key, body in kept.neighbours.items() if key not in keep(control).neighbours]
+    gone = [body for key, body in kept.neighbours.items() if key not in there.neighbours]
     return trouble + _told(control, wire.RTM_NEWNEIGH, gone, "a neighbour that went along")
 
 
@@ -112,18 +106,14 @@ def _in_order(side: Kept, family: int, index: int) -> list[tuple]:
 def _alike(kept: Kept, now: Kept, key: tuple, other: tuple) -> bool:
     """Whether an address is as it was. One that came back without duplicate address detection is as good: nobody else
     can have taken it meanwhile."""
-    flags = [
-        int.from_bytes(side.addresses[key][2:3], "big") & ~wire.IFA_F_NODAD for side in (kept, now) if key == other
-    ]
-    rest = [_without_flags(side.addresses[key]) for side in (kept, now) if key == other]
-    return bool(flags) and flags[0] == flags[1] and rest[0] == rest[1]
+    return key == other and _compared(kept.addresses[key]) == _compared(now.addresses[key])
 
 
-def _without_flags(request: bytes) -> tuple:
+def _compared(request: bytes) -> tuple:
     found = wire.attributes(request, 8)
     found.pop(_IFA_CACHEINFO, None)  # when it was made, and when it ends if it does
     more = struct.unpack("=I", found.pop(_IFA_FLAGS))[0] & ~wire.IFA_F_NODAD if _IFA_FLAGS in found else 0
-    return request[3:8], more, sorted(found.items())
+    return request[2] & ~wire.IFA_F_NODAD, request[3:8], more, sorted(found.items())
 
 
 def _told(control: NetlinkSocket, kind: int, bodies: Iterable[bytes], what: str) -> list[str]:
@@ -158,7 +148,11 @@ def route(body: bytes) -> list[tuple[bytes, bytes]]:
     """(identity, request) of a route; nothing for those that come with an address."""
     header = struct.unpack_from("=BBBBBBBBI", body)
     table, protocol, kind, flags = header[4], header[5], header[7], header[8]
-    if protocol in (wire.RTPROT_KERNEL, wire.RTPROT_REDIRECT) or table == wire.RT_TABLE_LOCAL or flags & 0x200:
+    if (
+        protocol in (wire.RTPROT_KERNEL, wire.RTPROT_REDIRECT)
+        or table == wire.RT_TABLE_LOCAL
+        or flags & wire.RTM_F_CLONED
+    ):
         return []
     if kind not in (wire.RTN_UNICAST, wire.RTN_BLACKHOLE, wire.RTN_UNREACHABLE, wire.RTN_PROHIBIT, wire.RTN_THROW):
         return []

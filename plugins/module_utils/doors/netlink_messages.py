@@ -34,7 +34,7 @@ IFA_F_NODAD, IFA_F_TEMPORARY, IFA_F_DADFAILED, IFA_F_PERMANENT = 0x02, 0x01, 0x0
 RTNH_F_ONLINK = 4
 #: Answer with the entry of the table, not with the route to the one address (Linux 4.13).
 RTM_F_FIB_MATCH = 0x2000
-_RTNH_F_DEAD, _RTNH_F_LINKDOWN, _RTM_F_CLONED = 1, 16, 0x200
+_RTNH_F_DEAD, _RTNH_F_LINKDOWN, RTM_F_CLONED = 1, 16, 0x200
 FIB_RULE_INVERT, FR_ACT_TO_TBL, FR_ACT_GOTO = 2, 1, 2
 RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW = 1, 6, 7, 8, 9
 RTN_LOCAL, RTN_BROADCAST, RTN_ANYCAST, RTN_MULTICAST = 2, 3, 4, 5
@@ -273,21 +273,10 @@ def route_query(to: IpAddress, source: IpAddress) -> bytes:
 
 
 @understood
-def found_route(message: Message) -> Optional[Route]:
-    """The answer to route_query(), the kernel's own routes included; None if nothing leads there."""
-    family, length, _src, _tos, table, protocol, _scope, kind, _flags = struct.unpack_from("=BBBBBBBBI", message.body)
-    found = attributes(message.body, 12)
-    hop = next(_next_hops(found[9]), (0, 0, {})) if 9 in found else (0, _number(found.get(4)), found)
-    network = ipaddress.ip_network((found.get(1) or bytes(4 if family == socket.AF_INET else 16), length))
-    table, metric = _number(found.get(15)) or table, _number(found.get(6))
-    return Route(network, table, metric, kind, _address(hop[2].get(5)), hop[1], None, False, protocol)
-
-
-@understood
 def routes(message: Message) -> list[Route]:
     """The route, once for each of its next hops; nothing for the kernel's own and other families' routes."""
     family, length, _src, _tos, table, protocol, _scope, kind, flags = struct.unpack_from("=BBBBBBBBI", message.body)
-    if protocol in (RTPROT_KERNEL, RTPROT_REDIRECT) or table == RT_TABLE_LOCAL or flags & 0x200:
+    if protocol in (RTPROT_KERNEL, RTPROT_REDIRECT) or table == RT_TABLE_LOCAL or flags & RTM_F_CLONED:
         return []
     if kind not in (RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW):
         return []
@@ -317,7 +306,7 @@ def fib_routes(message: Message) -> list[FibRoute]:
     family, length, from_length, tos, table, protocol, _scope, kind, flags = struct.unpack_from(
         "=BBBBBBBBI", message.body
     )
-    if flags & _RTM_F_CLONED or family not in (socket.AF_INET, socket.AF_INET6):
+    if flags & RTM_F_CLONED or family not in (socket.AF_INET, socket.AF_INET6):
         return []
     found = attributes(message.body, 12)
     size = 4 if family == socket.AF_INET else 16
